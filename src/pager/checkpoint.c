@@ -1,0 +1,438 @@
+/* checkpoint.c: putting a root into the file.
+ *
+ * A checkpoint takes a durable, published root R (the caller holds it, so nothing that it reaches is reused), gives each
+ * frame that R reaches a place in the file, children before parents, writes the images as few large writes, brings the space maps to what
+ * R holds, syncs, and writes the meta that names R. Commits go on meanwhile. Then, under the head lock, references to the written
+ * frames in newer nodes are *swung* to the file pages: both mean the same content.
+ *
+ * Order (COM in spec/commit_v0.md): images and maps, sync, meta (synchronous write), and only then anything in memory that
+ * depends on it: rotation of the maps, swing, reuse.
+ *
+ * Invariants.
+ *   K1  An image holds file references only.
+ *   K2  An image's page has the birth of its frame, and, if the frame was dropped while the checkpoint ran, its death.
+ *   K3  Nothing that the two metas in force name is written to before the new meta is durable. */
+#include "base/assert.h"
+#include "base/marks.h"
+#include "pager/pager.h"
+
+#define STAGING_BYTES (UINT64_C(1) << 20)
+
+static ns_status append(struct ns__pager *pager, uint64_t **list, uint64_t *count,
+                        uint64_t *capacity, uint64_t number)
+{
+    if (*count == *capacity) {
+        uint64_t larger = *capacity < 256 ? 256 : *capacity * 2;
+        uint64_t *numbers = ns__alloc_resize(pager->alloc, *list, *capacity * sizeof **list,
+                                             larger * sizeof **list);
+        if (numbers == NULL) return NS_NOMEM;
+        *list = numbers;
+        *capacity = larger;
+    }
+    (*list)[(*count)++] = number;
+    return NS_OK;
+}
+
+static uint8_t *frame_node(struct ns__pager *pager, uint64_t frame)
+{
+    return pager->arena + (frame << pager->pages.page_shift);
+}
+
+/* ---- 1. which frames ---- */
+
+static ns_status collect(struct ns__pager *pager, struct ns__checkpoint *checkpoint, uint64_t ref,
+                         uint32_t depth)
+{
+    if (!ns__ref_is_frame(ref)) return NS_OK;
+    if (depth > 2 * NS__LEVEL_MAX) return ns__error(NS_INTERNAL, "tree deeper than its limit");
+    const uint8_t *node = frame_node(pager, ns__ref_number(ref));
+    if (ns__node_has_refs(node)) {
+        uint32_t count = ns__node_count(node);
+        for (uint32_t i = 0; i < count; i++) {
+            NS_TRY(collect(pager, checkpoint, ns__node_ref(node, i), depth + 1));
+        }
+    }
+    NS_ASSERT(pager->infos[ns__ref_number(ref)].image_ref == 0);
+    return append(pager, &checkpoint->frames, &checkpoint->frame_count,
+                  &checkpoint->frame_capacity, ns__ref_number(ref));
+}
+
+/* ---- 2. where ---- */
+
+static ns_status place(struct ns__pager *pager, pthread_mutex_t *head,
+                       struct ns__checkpoint *checkpoint)
+{
+    uint64_t left = checkpoint->frame_count;
+    while (left > 0) {
+        uint64_t page, pages;
+        NS_TRY(append(pager, &checkpoint->runs, &checkpoint->run_count, &checkpoint->run_capacity, 0));
+        NS_TRY(append(pager, &checkpoint->runs, &checkpoint->run_count, &checkpoint->run_capacity, 0));
+        checkpoint->run_count -= 2;
+        NS_TRY(ns__space_take_promised(&pager->space, left, &page, &pages));
+        checkpoint->runs[checkpoint->run_count++] = page;
+        checkpoint->runs[checkpoint->run_count++] = pages;
+        left -= pages;
+    }
+    pthread_mutex_lock(head);
+    uint64_t placed = 0;
+    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
+        struct ns__frame_info *info = &pager->infos[checkpoint->frames[i]];
+        if (info->death != 0) continue;
+        info->is_placed = 1;
+        placed++;
+    }
+    pager->placed += placed;
+    ns__space_release_promise(&pager->space, placed);
+    ns_status status = ns__pager_reserve_events(pager, checkpoint->frame_count);
+    if (status == NS_OK) pager->events_kept = checkpoint->frame_count;
+    for (uint64_t i = 0; i < checkpoint->frame_count && status == NS_OK; i++) {
+        struct ns__thing *thing = ns__pool_take(&pager->pool, 0, 0, 0, 0);
+        if (thing == NULL) {
+            status = NS_NOMEM;
+        } else {
+            thing->next = checkpoint->things;
+            checkpoint->things = thing;
+        }
+    }
+    pthread_mutex_unlock(head);
+    return status;
+}
+
+static void return_things(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
+{
+    while (checkpoint->things != NULL) {
+        struct ns__thing *thing = checkpoint->things;
+        checkpoint->things = thing->next;
+        ns__pool_give(&pager->pool, thing);
+    }
+    pager->events_kept = 0;
+}
+
+/* ---- 3. images ---- */
+
+/* K1: children were given their pages before. */
+static void swing_image(struct ns__pager *pager, uint8_t *image)
+{
+    if (!ns__node_has_refs(image)) return;
+    uint32_t count = ns__node_count(image);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t ref = ns__node_ref(image, i);
+        if (!ns__ref_is_frame(ref)) continue;
+        uint64_t page_ref = pager->infos[ns__ref_number(ref)].image_ref;
+        NS_ASSERT(page_ref != 0);
+        ns__node_ref_swing(image, i, page_ref);
+    }
+}
+
+static void zero_gap(uint8_t *image)
+{
+    uint32_t count = ns__node_count(image);
+    uint32_t end = ns__node_has_refs(image)
+                       ? ns__node_refs_offset(image) + 14 * count
+                       : NS__NODE_HEADER_BYTES + ((ns__node_prefix_bytes(image) + 7u) & ~7u) +
+                             6 * count;
+    uint32_t heap = ns__load32(image + NS__NODE_HEAP);
+    NS_ASSERT(end <= heap);
+    memset(image + end, 0, heap - end);
+}
+
+static void make_image(struct ns__pager *pager, uint64_t frame, uint64_t page, uint8_t *image)
+{
+    uint32_t page_size = pager->pages.page_size;
+    const uint8_t *node = frame_node(pager, frame);
+    memcpy(image, node, page_size);
+    swing_image(pager, image);
+    zero_gap(image);
+    uint64_t checksum = ns__page_checksum(image, page_size, ns__page_seed(pager->file.uuid, page));
+    ns__store64(image + NS__NODE_CHECKSUM, checksum);
+    pager->infos[frame].image_ref = ns__ref_file(page, checksum);
+}
+
+static ns_status write_images(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
+{
+    uint32_t page_size = pager->pages.page_size;
+    if (checkpoint->frame_count == 0) return NS_OK;
+    uint8_t *staging = ns__alloc(pager->alloc, STAGING_BYTES);
+    if (staging == NULL) return NS_NOMEM;
+    uint64_t per_write = STAGING_BYTES / page_size, done = 0;
+    ns_status status = NS_OK;
+    for (uint64_t r = 0; r < checkpoint->run_count && status == NS_OK; r += 2) {
+        uint64_t page = checkpoint->runs[r], left = checkpoint->runs[r + 1];
+        while (left > 0 && status == NS_OK) {
+            uint64_t now = left < per_write ? left : per_write;
+            for (uint64_t i = 0; i < now; i++) {
+                make_image(pager, checkpoint->frames[done + i], page + i,
+                           staging + i * page_size);
+            }
+            status = ns__file_write(&pager->file, page * page_size, staging, now * page_size);
+            page += now;
+            left -= now;
+            done += now;
+        }
+    }
+    ns__alloc_release(pager->alloc, staging, STAGING_BYTES);
+    ns__atomic_add(&pager->written, done);
+    return status;
+}
+
+/* ---- 4. space maps ---- */
+
+/* Brings `live` to what the root of that generation holds. Events are removed once they are applied. */
+static ns_status apply_events(struct ns__pager *pager, pthread_mutex_t *head, uint64_t generation)
+{
+    ns_status status = NS_OK;
+    pthread_mutex_lock(head);
+    uint64_t count = pager->event_count, kept = 0;
+    struct ns__page_event *copy = ns__alloc(pager->alloc, (count + 1) * sizeof *copy);
+    if (copy == NULL) status = NS_NOMEM;
+    else if (count > 0) memcpy(copy, pager->events, count * sizeof *copy);
+    pthread_mutex_unlock(head);
+    uint64_t done = 0;
+    for (; done < count && status == NS_OK; done++) {
+        const struct ns__page_event *event = &copy[done];
+        if (event->generation > generation) continue;
+        status = ns__space_set_live(&pager->space, event->page, event->pages, !event->is_death);
+        if (status != NS_OK) break;
+    }
+    pthread_mutex_lock(head);
+    for (uint64_t i = 0; copy != NULL && i < pager->event_count; i++) {
+        bool is_done = i < done && pager->events[i].generation <= generation;
+        if (!is_done) pager->events[kept++] = pager->events[i];
+    }
+    if (copy != NULL) pager->event_count = kept;
+    pthread_mutex_unlock(head);
+    ns__alloc_release(pager->alloc, copy, (count + 1) * sizeof *copy);
+    return status;
+}
+
+static ns_status mark_images_live(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
+{
+    for (; checkpoint->live < checkpoint->run_count; checkpoint->live += 2) {
+        NS_TRY(ns__space_set_live(&pager->space, checkpoint->runs[checkpoint->live],
+                                  checkpoint->runs[checkpoint->live + 1], true));
+    }
+    return NS_OK;
+}
+
+/* ---- 5. the meta ---- */
+
+static uint64_t image_of(const struct ns__pager *pager, uint64_t ref)
+{
+    if (!ns__ref_is_frame(ref)) return ref;
+    uint64_t image = pager->infos[ns__ref_number(ref)].image_ref;
+    NS_ASSERT(image != 0);
+    return image;
+}
+
+static void fill_meta(const struct ns__pager *pager, const struct ns__root *root,
+                      const struct ns__meta *fields, struct ns__meta *next)
+{
+    uint32_t region_count = next->region_count;
+    uint64_t page_count = next->page_count;
+    struct ns__region_entry *regions = next->regions;
+    struct ns__meta meta = *fields;
+    meta.region_count = region_count;
+    meta.page_count = page_count;
+    memcpy(meta.regions, regions, sizeof meta.regions);
+    meta.page_size = pager->pages.page_size;
+    memcpy(meta.uuid, pager->file.uuid, sizeof meta.uuid);
+    meta.sequence = pager->meta->sequence + 1;
+    meta.generation = root->generation;
+    meta.txn_id = root->txn_id;
+    meta.unix_us = root->unix_us;
+    memcpy(meta.chain, root->chain, sizeof meta.chain);
+    meta.log_replay = root->log_end;
+    if (meta.log_watermark < root->log_end) meta.log_watermark = root->log_end;
+    meta.main = root->main;
+    meta.catalogue = root->catalogue;
+    meta.main.ref = image_of(pager, root->main.ref);
+    meta.catalogue.ref = image_of(pager, root->catalogue.ref);
+    meta.keyspaces = root->keyspaces;
+    *next = meta;
+}
+
+static ns_status write_meta(struct ns__pager *pager, const struct ns__meta *meta)
+{
+    uint8_t block[NS__BLOCK_BYTES];
+    ns__meta_encode(meta, block);
+    uint64_t offset = (meta->sequence % 2) * pager->pages.page_size;
+    return ns__file_write_sync(&pager->file, offset, block, sizeof block);
+}
+
+ns_status ns__pager_rewrite_meta(struct ns__pager *pager)
+{
+    return write_meta(pager, pager->meta);
+}
+
+ns_status ns__pager_write_first_metas(struct ns__pager *pager, const struct ns__meta *first)
+{
+    *pager->meta = *first;
+    pager->meta->sequence = 1;
+    NS_TRY(ns__space_write_maps(&pager->space, pager->meta));
+    NS_TRY(write_meta(pager, pager->meta));
+    *pager->older = *pager->meta;
+    pager->meta->sequence = 2;
+    NS_TRY(write_meta(pager, pager->meta));
+    pager->older_generation = pager->meta->generation;
+    return NS_OK;
+}
+
+/* ---- the whole ---- */
+
+/* Makes what was prepared undone; the file's contents do not matter, since no meta names them. */
+static void undo(struct ns__pager *pager, pthread_mutex_t *head, struct ns__checkpoint *checkpoint)
+{
+    if (ns__atomic_load(&pager->file.sync_failed) != 0) return; /* nothing is reused any more */
+    for (uint64_t r = 0; r < checkpoint->live; r += 2) {
+        ns_status status = ns__space_set_live(&pager->space, checkpoint->runs[r],
+                                              checkpoint->runs[r + 1], false);
+        (void)status; /* the ranges are loaded: it cannot fail */
+    }
+    for (uint64_t r = 0; r < checkpoint->run_count; r += 2) {
+        ns__space_give(&pager->space, checkpoint->runs[r], checkpoint->runs[r + 1]);
+    }
+    pthread_mutex_lock(head);
+    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
+        struct ns__frame_info *info = &pager->infos[checkpoint->frames[i]];
+        info->image_ref = 0;
+        if (info->is_placed != 0) pager->placed--;
+        info->is_placed = 0;
+    }
+    return_things(pager, checkpoint);
+    pthread_mutex_unlock(head);
+    checkpoint->frame_count = checkpoint->run_count = checkpoint->live = 0;
+}
+
+/* Syncs; what changes wrote before it began is then on the medium. */
+static ns_status sync_epoch(struct ns__pager *pager, pthread_mutex_t *head)
+{
+    pthread_mutex_lock(head); /* no change is half made */
+    uint32_t epoch = ns__atomic_load32(&pager->space.epoch);
+    ns__atomic_store32(&pager->space.epoch, epoch + 1);
+    pthread_mutex_unlock(head);
+    NS_TRY(ns__file_sync(&pager->file));
+    ns__atomic_store32(&pager->space.synced_epoch, epoch);
+    return NS_OK;
+}
+
+static ns_status write_all(struct ns__pager *pager, pthread_mutex_t *head,
+                           const struct ns__root *root, const struct ns__meta *fields,
+                           struct ns__checkpoint *checkpoint)
+{
+    NS_TRY(collect(pager, checkpoint, root->main.ref, 0));
+    NS_TRY(collect(pager, checkpoint, root->catalogue.ref, 0));
+    NS_TRY(place(pager, head, checkpoint));
+    NS_TRY(write_images(pager, checkpoint));
+    NS_TRY(apply_events(pager, head, root->generation));
+    NS_TRY(mark_images_live(pager, checkpoint));
+    NS_TRY(ns__space_write_maps(&pager->space, checkpoint->next));
+    NS_TRY(sync_epoch(pager, head));
+    fill_meta(pager, root, fields, checkpoint->next);
+    return write_meta(pager, checkpoint->next);
+}
+
+ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
+                               const struct ns__root *root, const struct ns__meta *fields,
+                               struct ns__checkpoint *checkpoint)
+{
+    *checkpoint = (struct ns__checkpoint){0};
+    checkpoint->next = ns__alloc_zeroed(pager->alloc, sizeof *checkpoint->next);
+    if (checkpoint->next == NULL) return NS_NOMEM;
+    ns_status status = write_all(pager, head, root, fields, checkpoint);
+    if (status != NS_OK) {
+        undo(pager, head, checkpoint);
+        ns__error_prefix("checkpoint");
+        return status;
+    }
+    if (checkpoint->frame_count == 0) NS__MARK(checkpoint_empty);
+    NS__MARK(checkpoint);
+    return NS_OK;
+}
+
+/* Swings every reference to a written frame below this frame, which is newer than the checkpoint's root. */
+static void swing_below(struct ns__pager *pager, uint64_t frame, uint32_t depth)
+{
+    uint8_t *node = frame_node(pager, frame);
+    NS_ASSERT(depth <= 2 * NS__LEVEL_MAX);
+    if (!ns__node_has_refs(node)) return;
+    uint32_t count = ns__node_count(node);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t ref = ns__node_ref(node, i);
+        if (!ns__ref_is_frame(ref)) continue;
+        uint64_t image = pager->infos[ns__ref_number(ref)].image_ref;
+        if (image != 0) {
+            ns__node_ref_swing(node, i, image);
+            NS__MARK(swing);
+        } else {
+            swing_below(pager, ns__ref_number(ref), depth + 1);
+        }
+    }
+}
+
+static uint64_t swing_root(struct ns__pager *pager, uint64_t ref)
+{
+    if (!ns__ref_is_frame(ref)) return ref;
+    uint64_t image = pager->infos[ns__ref_number(ref)].image_ref;
+    if (image != 0) return image;
+    swing_below(pager, ns__ref_number(ref), 0);
+    return ref;
+}
+
+/* K2. Uses a thing and an event that place() set aside. */
+static void bury(struct ns__pager *pager, struct ns__checkpoint *checkpoint, uint64_t frame,
+                 uint64_t death)
+{
+    struct ns__frame_info *info = &pager->infos[frame];
+    uint64_t birth = ns__node_birth(frame_node(pager, frame));
+    struct ns__thing *thing = checkpoint->things;
+    NS_ASSERT(thing != NULL);
+    checkpoint->things = thing->next;
+    if (info->death != 0) {
+        uint64_t page = ns__ref_number(info->image_ref);
+        *thing = (struct ns__thing){pager->change.dead_pages, page, 1, birth, info->death};
+        pager->change.dead_pages = thing;
+        NS_ASSERT(pager->event_count < pager->event_capacity);
+        pager->events[pager->event_count++] =
+            (struct ns__page_event){page, 1, info->death, true};
+    } else {
+        *thing = (struct ns__thing){pager->change.dead_frames, frame, 0, birth, death};
+        pager->change.dead_frames = thing;
+        info->death = death;
+        pager->dirty--;
+        if (info->is_placed != 0) pager->placed--;
+    }
+    info->is_placed = 0;
+}
+
+bool ns__checkpoint_finish(struct ns__pager *pager, struct ns__checkpoint *checkpoint,
+                           struct ns__root *newest)
+{
+    ns__space_rotate(&pager->space, checkpoint->next);
+    struct ns__meta *spare = pager->older;
+    pager->older = pager->meta;
+    pager->older_generation = pager->older->generation;
+    pager->meta = checkpoint->next;
+    checkpoint->next = spare;
+    newest->main.ref = swing_root(pager, newest->main.ref);
+    newest->catalogue.ref = swing_root(pager, newest->catalogue.ref);
+    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
+        bury(pager, checkpoint, checkpoint->frames[i], newest->generation + 1);
+    }
+    return_things(pager, checkpoint);
+    return checkpoint->frame_count > 0;
+}
+
+void ns__checkpoint_deinit(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
+{
+    ns__alloc_release(pager->alloc, checkpoint->frames,
+                      checkpoint->frame_capacity * sizeof *checkpoint->frames);
+    ns__alloc_release(pager->alloc, checkpoint->runs,
+                      checkpoint->run_capacity * sizeof *checkpoint->runs);
+    ns__alloc_release(pager->alloc, checkpoint->next, sizeof *checkpoint->next);
+    *checkpoint = (struct ns__checkpoint){0};
+}
+
+bool ns__checkpoint_is_idle(const struct ns__pager *pager, const struct ns__root *root)
+{
+    return pager->meta->txn_id == root->txn_id && pager->meta->log_replay == root->log_end;
+}
