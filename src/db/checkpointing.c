@@ -1,0 +1,218 @@
+/* checkpointing.c: when a checkpoint runs, what goes with it, and the helper thread that runs it beside the program.
+ *
+ * A checkpoint is due when the log has grown by checkpoint_bytes since the last one, or when half of the frames are dirty. The
+ * helper also prepares log extents ahead of need. With NS_NO_THREADS all of it happens inside commits. If the helper
+ * falls behind by another checkpoint_bytes, committers wait for it: recovery stays bounded. */
+#include "db/db.h"
+
+/* Where the log could be cut once the next meta is durable: the root that will then be the older meta's. */
+static void set_floor(struct ns_db *db)
+{
+    if (db->fields->history != NS_HISTORY_NONE) return;
+    const struct ns__meta *older = db->pager->meta;
+    db->fields->floor_txn = older->txn_id;
+    memcpy(db->fields->floor_chain, older->chain, sizeof older->chain);
+    db->fields->floor_log = older->log_replay;
+}
+
+/* Publishes what the checkpoint swung. */
+static void finish(struct ns_db *db, struct ns__checkpoint *checkpoint)
+{
+    struct ns__root newest;
+    pthread_mutex_lock(&db->head);
+    ns__snapshots_newest(&db->snapshots, &newest);
+    if (ns__checkpoint_finish(db->pager, checkpoint, &newest)) {
+        newest.generation++;
+        ns__snapshots_publish(&db->snapshots, &newest);
+    }
+    uint32_t count = ns__snapshots_held(&db->snapshots, db->held);
+    ns__pager_reclaim(db->pager, db->held, count);
+    pthread_mutex_unlock(&db->head);
+}
+
+static void wake_log_readers(struct ns_db *db)
+{
+    pthread_mutex_lock(&db->durable_lock);
+    pthread_cond_broadcast(&db->durable_moved);
+    pthread_mutex_unlock(&db->durable_lock);
+}
+
+static ns_status checkpoint_root(struct ns_db *db, const struct ns__root *root)
+{
+    uint64_t began = db->vfs->monotonic_ns(db->vfs->ctx);
+    struct ns__checkpoint checkpoint;
+    set_floor(db);
+    db->fields->log_watermark = ns__log_durable(db->log);
+    ns_status status =
+        ns__checkpoint_write(db->pager, &db->head, root, db->fields, &checkpoint);
+    uint64_t pages = checkpoint.frame_count;
+    if (status == NS_OK) {
+        ns__log_set_durable(db->log, root->log_end);
+        finish(db, &checkpoint);
+        ns__atomic_add(&db->checkpoints, 1);
+    }
+    ns__checkpoint_deinit(db->pager, &checkpoint);
+    if (status != NS_OK) return status;
+    wake_log_readers(db);
+    if (db->fields->history == NS_HISTORY_NONE) {
+        NS_TRY(ns__log_trim(db->log, db->fields->floor_log));
+    }
+    uint64_t us = (db->vfs->monotonic_ns(db->vfs->ctx) - began) / 1000;
+    ns__db_event(db, NS_EVENT_CHECKPOINT, NS_OK, root->txn_id, pages, us, "");
+    return NS_OK;
+}
+
+static ns_status with_lock(struct ns_db *db)
+{
+    struct ns__slot *slot;
+    NS_TRY(ns__slot_take(&db->snapshots, &slot));
+    struct ns__root root;
+    ns__slot_hold(&db->snapshots, slot, &root);
+    ns_status status = NS_OK;
+    if (!ns__checkpoint_is_idle(db->pager, &root)) status = checkpoint_root(db, &root);
+    ns__slot_free(slot);
+    return status;
+}
+
+ns_status ns__db_run_checkpoint(struct ns_db *db)
+{
+    NS_TRY(ns__db_may_write(db));
+    pthread_mutex_lock(&db->checkpoint);
+    ns_status status = with_lock(db);
+    if (status != NS_OK && ns__atomic_load(&db->pager->file.sync_failed) != 0) {
+        ns__db_poison(db, status);
+    }
+    pthread_mutex_unlock(&db->checkpoint);
+    return status;
+}
+
+/* ---- when ---- */
+
+static uint64_t log_since_checkpoint(struct ns_db *db)
+{
+    uint64_t end = ns__log_end(db->log);
+    pthread_mutex_lock(&db->head);
+    uint64_t replay = db->pager->meta->log_replay;
+    pthread_mutex_unlock(&db->head);
+    return end > replay ? end - replay : 0;
+}
+
+static bool frames_are_dirty(struct ns_db *db)
+{
+    pthread_mutex_lock(&db->head);
+    bool is_half = db->pager->dirty * 2 > db->pager->frame_limit;
+    pthread_mutex_unlock(&db->head);
+    return is_half;
+}
+
+/* After a failed attempt the next one waits until the log has grown by another sixteenth of the interval. */
+static bool just_failed(struct ns_db *db)
+{
+    uint64_t at = ns__atomic_load(&db->checkpoint_failed_at);
+    return at != 0 && ns__log_end(db->log) < at + db->options.checkpoint_bytes / 16;
+}
+
+bool ns__db_wants_checkpoint(struct ns_db *db)
+{
+    if (just_failed(db)) return false;
+    return log_since_checkpoint(db) >= db->options.checkpoint_bytes || frames_are_dirty(db);
+}
+
+static void run_if_due(struct ns_db *db)
+{
+    if (!ns__db_wants_checkpoint(db)) return;
+    struct ns__error_saved saved; /* the caller's own result is what its detail is about */
+    ns__error_save(&saved);
+    ns_status status = ns__db_run_checkpoint(db);
+    ns__atomic_store(&db->checkpoint_failed_at, status == NS_OK ? 0 : ns__log_end(db->log));
+    if (status != NS_OK) {
+        ns__db_event(db, NS_EVENT_CHECKPOINT_FAILED, status, 0, 0, 0, ns_error_detail());
+    }
+    ns__error_restore(&saved);
+}
+
+static bool log_is_short(struct ns_db *db)
+{
+    uint64_t ahead = db->options.checkpoint_bytes / 32;
+    uint64_t least = 64 * 1024, most = UINT64_C(4) << 20;
+    ahead = ahead < least ? least : ahead > most ? most : ahead;
+    return ns__log_room(db->log) < ahead;
+}
+
+void ns__db_after_commit(struct ns_db *db)
+{
+    bool is_behind = log_since_checkpoint(db) >= 2 * db->options.checkpoint_bytes;
+    if (!db->helper.is_running || is_behind) {
+        run_if_due(db);
+        return;
+    }
+    if (!ns__db_wants_checkpoint(db) && !log_is_short(db)) return;
+    pthread_mutex_lock(&db->helper.lock);
+    if (!db->helper.is_asked) {
+        db->helper.is_asked = true;
+        pthread_cond_signal(&db->helper.wake);
+    }
+    pthread_mutex_unlock(&db->helper.lock);
+}
+
+/* ---- the helper ---- */
+
+static void prepare_log(struct ns_db *db)
+{
+    if (!log_is_short(db) || ns__db_may_write(db) != NS_OK) return;
+    ns_status status = ns__log_prepare(db->log, ns__log_room(db->log) + 1);
+    if (status != NS_OK && ns__atomic_load(&db->pager->file.sync_failed) != 0) {
+        ns__db_poison(db, status);
+    }
+}
+
+static void *helper_main(void *argument)
+{
+    struct ns_db *db = argument;
+    struct ns__helper *helper = &db->helper;
+    pthread_mutex_lock(&helper->lock);
+    while (!helper->is_stopping) {
+        if (!helper->is_asked) {
+            pthread_cond_wait(&helper->wake, &helper->lock);
+            continue;
+        }
+        helper->is_asked = false;
+        pthread_mutex_unlock(&helper->lock);
+        prepare_log(db);
+        run_if_due(db);
+        pthread_mutex_lock(&helper->lock);
+    }
+    pthread_mutex_unlock(&helper->lock);
+    return NULL;
+}
+
+ns_status ns__helper_start(struct ns_db *db)
+{
+    struct ns__helper *helper = &db->helper;
+    if (pthread_create(&helper->thread, NULL, helper_main, db) != 0) {
+        return ns__error(NS_NOMEM, "start the helper thread");
+    }
+    helper->is_running = true;
+    return NS_OK;
+}
+
+void ns__helper_stop(struct ns_db *db)
+{
+    struct ns__helper *helper = &db->helper;
+    if (!helper->is_running) return;
+    pthread_mutex_lock(&helper->lock);
+    helper->is_stopping = true;
+    pthread_cond_signal(&helper->wake);
+    pthread_mutex_unlock(&helper->lock);
+    pthread_join(helper->thread, NULL);
+    helper->is_running = false;
+}
+
+ns_status ns_db_checkpoint(ns_db *db)
+{
+    NS_TRY(ns__db_usable(db));
+    if (ns__seat_is_mine(db)) {
+        return ns__error(NS_BUSY, "checkpoint: this thread has an NS_WRITE transaction open");
+    }
+    return ns__db_run_checkpoint(db);
+}
