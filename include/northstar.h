@@ -135,24 +135,29 @@ typedef struct ns_cursor ns_cursor;
 struct ns_vfs;       /* <northstar/vfs.h> */
 struct ns_allocator; /* <northstar/alloc.h> */
 
-typedef uint32_t ns_keyspace; /* a named tree; ids are stable for a database and its replicas */
+typedef uint32_t ns_keyspace;    /* a named tree; ids are stable for a database and its replicas */
 #define NS_MAIN ((ns_keyspace)0) /* always exists */
 
 /* ns_options.flags */
 #define NS_MUST_EXIST 0x01u  /* NS_NOTFOUND instead of creating */
 #define NS_MUST_CREATE 0x02u /* NS_EXISTS instead of opening */
-#define NS_RDONLY 0x04u      /* nothing is written to the file; a tail left by a crash is replayed into memory */
-#define NS_EXCLUSIVE 0x08u   /* never share with another process */
-#define NS_NO_THREADS 0x10u  /* no helper thread: checkpoints run inside commit, or by ns_db_checkpoint */
-#define NS_IN_MEMORY 0x20u   /* no file at all; path may be NULL; everything is gone at close */
-#define NS_LOG_PADDED 0x40u  /* at creation: every commit starts on a block of its own (for devices that may
+#define NS_RDONLY                                                                                  \
+    0x04u /* nothing is written to the file; a tail left by a crash is replayed into memory */
+#define NS_EXCLUSIVE 0x08u /* never share with another process */
+#define NS_NO_THREADS                                                                              \
+    0x10u /* no helper thread: checkpoints run inside commit, or by ns_db_checkpoint */
+#define NS_IN_MEMORY 0x20u /* no file at all; path may be NULL; everything is gone at close */
+#define NS_LOG_PADDED                                                                              \
+    0x40u /* at creation: every commit starts on a block of its own (for devices that may
                                 damage neighbouring bytes of a torn block); kept in the file */
 
 /* Enum-like fields are uint32_t, so that their size never moves. */
 typedef uint32_t ns_sync;
 #define NS_SYNC_FULL 0u /* commit returns when the transaction is on stable storage */
-#define NS_SYNC_LAZY 1u /* power loss may take back the last lazy_ms (NS_UNSUPPORTED in this version) */
-#define NS_SYNC_OFF 2u  /* synced at checkpoints and close only; a crash of the process alone loses nothing */
+#define NS_SYNC_LAZY                                                                               \
+    1u /* power loss may take back the last lazy_ms (NS_UNSUPPORTED in this version) */
+#define NS_SYNC_OFF                                                                                \
+    2u /* synced at checkpoints and close only; a crash of the process alone loses nothing */
 
 typedef uint32_t ns_history;
 #define NS_HISTORY_DEFAULT 0u /* what the file says; a new file: NS_HISTORY_BOUNDED */
@@ -168,11 +173,11 @@ typedef uint32_t ns_txn_mode;
 /* Structured diagnostics. Called from any thread that uses the handle, and from its helper thread; must not
  * call the library. The detail is valid during the call. */
 typedef uint32_t ns_event_kind;
-#define NS_EVENT_RECOVERED 1u        /* a = transactions replayed, b = microseconds */
-#define NS_EVENT_CHECKPOINT 2u       /* a = pages written, b = microseconds */
+#define NS_EVENT_RECOVERED 1u         /* a = transactions replayed, b = microseconds */
+#define NS_EVENT_CHECKPOINT 2u        /* a = pages written, b = microseconds */
 #define NS_EVENT_CHECKPOINT_FAILED 3u /* status and detail say why */
-#define NS_EVENT_POISONED 4u         /* status and detail say why */
-#define NS_EVENT_FULL 5u             /* a commit was refused for want of space */
+#define NS_EVENT_POISONED 4u          /* status and detail say why */
+#define NS_EVENT_FULL 5u              /* a commit was refused for want of space */
 
 struct ns_event {
     ns_event_kind kind;
@@ -185,19 +190,21 @@ struct ns_event {
 /* All zero means defaults; NULL options too. */
 typedef struct ns_options {
     uint32_t flags;
-    uint32_t page_size;          /* bytes, at creation: 4096 (default) .. 65536, a power of two; else NS_INVALID */
+    uint32_t
+        page_size; /* bytes, at creation: 4096 (default) .. 65536, a power of two; else NS_INVALID */
     ns_sync sync;
-    uint32_t lazy_ms;            /* milliseconds */
+    uint32_t lazy_ms; /* milliseconds */
     ns_history history;
-    uint64_t history_txns;       /* bounds of NS_HISTORY_BOUNDED; all 0 = what the file says */
-    uint64_t history_bytes;      /* (a new file: the larger of 256 MiB and the size of the live data) */
+    uint64_t history_txns;  /* bounds of NS_HISTORY_BOUNDED; all 0 = what the file says */
+    uint64_t history_bytes; /* (a new file: the larger of 256 MiB and the size of the live data) */
     uint64_t history_seconds;
-    uint64_t checkpoint_bytes;   /* log bytes between checkpoints; 0 = 64 MiB */
-    uint64_t frame_bytes;        /* memory for pages changed since the last checkpoint;
+    uint64_t checkpoint_bytes; /* log bytes between checkpoints; 0 = 16 MiB */
+    uint64_t frame_bytes;      /* memory for pages changed since the last checkpoint;
                                     0 = the smaller of 256 MiB and a sixteenth of memory */
-    uint32_t busy_timeout_ms;    /* how long a writer waits for the seat; 0 = 5000; UINT32_MAX = forever */
-    uint32_t max_readers;        /* open transactions at a time; 0 = 1024 */
-    const struct ns_vfs *vfs;    /* NULL = the system's files */
+    uint32_t
+        busy_timeout_ms;  /* how long a writer waits for the seat; 0 = 5000; UINT32_MAX = forever */
+    uint32_t max_readers; /* open transactions at a time; 0 = 1024 */
+    const struct ns_vfs *vfs;             /* NULL = the system's files */
     const struct ns_allocator *allocator; /* NULL = malloc */
     void (*on_event)(void *ctx, const struct ns_event *event);
     void *event_ctx;
@@ -213,7 +220,8 @@ typedef struct ns_options {
  * NS_INVALID bad options; NS_NOTFOUND with NS_MUST_EXIST (nothing is created); NS_EXISTS with NS_MUST_CREATE;
  * NS_NOTADB not ours, left untouched; NS_VERSION newer format; NS_CORRUPT; NS_BUSY open elsewhere; NS_IO;
  * NS_NOMEM; NS_FULL no room to create or recover; NS_UNSUPPORTED. */
-NS_API NS_MUST_USE ns_status ns_db_open(const char *path, const ns_options *options, ns_db **db_out);
+NS_API NS_MUST_USE ns_status ns_db_open(const char *path, const ns_options *options,
+                                        ns_db **db_out);
 
 /* Makes everything durable and frees the handle. NS_BUSY while transactions or log readers are open: nothing
  * happens, nothing is lost, call again. Any other status: the handle is freed, what was acknowledged is safe
@@ -230,7 +238,7 @@ NS_API NS_MUST_USE ns_status ns_db_wait_durable(ns_db *db, uint64_t txn_id, uint
 
 /* One open transaction, as seen by ns_db_readers. */
 typedef struct ns_reader {
-    uint64_t txn_id;     /* its snapshot */
+    uint64_t txn_id; /* its snapshot */
     ns_txn_mode mode;
     int64_t since_unix_us;
     uint64_t held_bytes; /* space that waits for this transaction and no newer one */
@@ -244,28 +252,28 @@ NS_API ns_status ns_db_readers(ns_db *db, ns_reader_fn each, void *ctx);
 typedef struct ns_db_stats_t {
     uint32_t page_size;
     ns_history history;
-    uint64_t txn_id;            /* newest committed transaction */
-    int64_t unix_us;            /* its commit time */
-    uint64_t entries;           /* in all keyspaces */
-    uint64_t keyspaces;         /* named ones */
+    uint64_t txn_id;    /* newest committed transaction */
+    int64_t unix_us;    /* its commit time */
+    uint64_t entries;   /* in all keyspaces */
+    uint64_t keyspaces; /* named ones */
     uint64_t file_bytes;
-    uint64_t tree_bytes;        /* pages reachable from the newest root, file and memory */
-    uint64_t overflow_bytes;    /* of these, runs that hold big values */
-    uint64_t log_bytes;         /* pages that belong to the log */
-    uint64_t free_bytes;        /* pages in the file that can be reused now */
-    uint64_t waiting_bytes;     /* pages that wait for a reader or a checkpoint */
-    uint64_t map_bytes;         /* metas, log map, space maps */
+    uint64_t tree_bytes;                /* pages reachable from the newest root, file and memory */
+    uint64_t overflow_bytes;            /* of these, runs that hold big values */
+    uint64_t log_bytes;                 /* pages that belong to the log */
+    uint64_t free_bytes;                /* pages in the file that can be reused now */
+    uint64_t waiting_bytes;             /* pages that wait for a reader or a checkpoint */
+    uint64_t map_bytes;                 /* metas, log map, space maps */
     uint64_t frames_used, frames_limit; /* pages in memory */
-    uint64_t oldest_log_txn;    /* first transaction that the log can replay; 0 = none */
-    uint64_t readers;           /* open transactions */
+    uint64_t oldest_log_txn;            /* first transaction that the log can replay; 0 = none */
+    uint64_t readers;                   /* open transactions */
     uint64_t commits, gets, puts, checkpoints;
-    uint64_t syncs;             /* synchronous writes and syncs of any kind */
+    uint64_t syncs; /* synchronous writes and syncs of any kind */
     uint64_t log_writes, log_bytes_written;
-    uint64_t pages_written;     /* by checkpoints and spills */
-    uint64_t pages_copied;      /* nodes rebuilt in memory */
-    uint64_t spills;            /* nodes written before their checkpoint for want of frames */
-    uint64_t allocations;       /* calls of the allocator */
-    uint64_t allocated_bytes;   /* held now */
+    uint64_t pages_written;   /* by checkpoints and spills */
+    uint64_t pages_copied;    /* nodes rebuilt in memory */
+    uint64_t spills;          /* nodes written before their checkpoint for want of frames */
+    uint64_t allocations;     /* calls of the allocator */
+    uint64_t allocated_bytes; /* held now */
     uint64_t recovered_txns, recovery_us; /* by the open that made this handle */
 } ns_db_stats_t;
 
@@ -284,14 +292,15 @@ typedef void (*ns_verify_fn)(void *ctx, const ns_finding *finding);
 /* Checks every law of the file that nobody has open: checksums, order, reachability, the conservation of
  * pages, the log's chain, both metas. Changes nothing. report may be NULL. NS_OK, NS_CORRUPT, or what
  * ns_db_open could say. */
-NS_API NS_MUST_USE ns_status ns_db_verify(const char *path, const ns_options *options, ns_verify_fn report,
-                                          void *ctx);
+NS_API NS_MUST_USE ns_status ns_db_verify(const char *path, const ns_options *options,
+                                          ns_verify_fn report, void *ctx);
 
 /* Hot, consistent, compacted copy. NS_UNSUPPORTED in this version. */
 typedef struct ns_backup_options {
     uint64_t reserved[8];
 } ns_backup_options;
-NS_API NS_MUST_USE ns_status ns_db_backup(ns_db *db, const char *path, const ns_backup_options *options);
+NS_API NS_MUST_USE ns_status ns_db_backup(ns_db *db, const char *path,
+                                          const ns_backup_options *options);
 
 /* Online compaction in small steps. NS_UNSUPPORTED in this version. */
 NS_API NS_MUST_USE ns_status ns_db_compact(ns_db *db, uint64_t budget_pages, uint64_t *freed_out);
@@ -376,7 +385,8 @@ NS_API NS_MUST_USE ns_status ns_txn_del_range(ns_txn *txn, ns_keyspace keyspace,
 
 /* The id of the keyspace of that name (1 to 255 bytes); in a write transaction creates it if absent (NS_NOTFOUND
  * in a read transaction). NS_INVALID, NS_TOOBIG, NS_NOMEM, NS_CORRUPT, NS_IO. */
-NS_API NS_MUST_USE ns_status ns_txn_keyspace(ns_txn *txn, const char *name, ns_keyspace *keyspace_out);
+NS_API NS_MUST_USE ns_status ns_txn_keyspace(ns_txn *txn, const char *name,
+                                             ns_keyspace *keyspace_out);
 
 /* Drops the keyspace and all in it. NS_NOTFOUND. */
 NS_API NS_MUST_USE ns_status ns_txn_keyspace_drop(ns_txn *txn, const char *name);
@@ -396,15 +406,18 @@ NS_API NS_MUST_USE ns_status ns_txn_state_hash(ns_txn *txn, uint8_t hash_out[16]
  * Moves return NS_NOTFOUND past either end. _prev past the end gives the last entry, _next before the start the
  * first. An entry that the cursor stands on may be changed or deleted through its own transaction; after a
  * deletion the value is {NULL, 0} and _next gives the following entry. */
-NS_API NS_MUST_USE ns_status ns_cursor_open(ns_txn *txn, ns_keyspace keyspace, ns_cursor **cursor_out);
+NS_API NS_MUST_USE ns_status ns_cursor_open(ns_txn *txn, ns_keyspace keyspace,
+                                            ns_cursor **cursor_out);
 NS_API void ns_cursor_close(ns_cursor *cursor); /* NULL is fine */
 NS_API NS_MUST_USE ns_status ns_cursor_first(ns_cursor *cursor);
 NS_API NS_MUST_USE ns_status ns_cursor_last(ns_cursor *cursor);
 NS_API NS_MUST_USE ns_status ns_cursor_next(ns_cursor *cursor);
 NS_API NS_MUST_USE ns_status ns_cursor_prev(ns_cursor *cursor);
-NS_API NS_MUST_USE ns_status ns_cursor_seek(ns_cursor *cursor, ns_slice key);        /* first entry >= key */
-NS_API NS_MUST_USE ns_status ns_cursor_seek_exact(ns_cursor *cursor, ns_slice key);  /* that entry */
-NS_API NS_MUST_USE ns_status ns_cursor_seek_before(ns_cursor *cursor, ns_slice key); /* last entry < key */
+NS_API NS_MUST_USE ns_status ns_cursor_seek(ns_cursor *cursor,
+                                            ns_slice key); /* first entry >= key */
+NS_API NS_MUST_USE ns_status ns_cursor_seek_exact(ns_cursor *cursor, ns_slice key); /* that entry */
+NS_API NS_MUST_USE ns_status ns_cursor_seek_before(ns_cursor *cursor,
+                                                   ns_slice key); /* last entry < key */
 
 /* From now on the cursor sees only [from, to) (empty: open end) and stands before its start. */
 NS_API NS_MUST_USE ns_status ns_cursor_bounds(ns_cursor *cursor, ns_slice from, ns_slice to);

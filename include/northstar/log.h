@@ -27,11 +27,11 @@ struct ns_op {
 /* One committed transaction. Slices are copies, valid until the next call on the ns_log they came from. */
 struct ns_commit {
     uint64_t txn_id;
-    int64_t unix_us;     /* never decreases from one record to the next */
+    int64_t unix_us; /* never decreases from one record to the next */
     uint64_t op_count;
-    uint8_t chain[32];   /* binds this record and all before it */
+    uint8_t chain[32]; /* binds this record and all before it */
     ns_slice note;
-    ns_slice bytes;      /* the whole record, as ns_log_apply takes it */
+    ns_slice bytes; /* the whole record, as ns_log_apply takes it */
 };
 
 /* Starts a reader; the first record returned is after_txn_id + 1. NS_GONE: already recycled, the detail says
@@ -59,7 +59,7 @@ NS_API void ns_log_close(ns_log *log);
 
 /* Applies a record from another database to this one, with the same id, time and note, as one durable transaction.
  * The record must be the next one (NS_INVALID names the id expected) and continue this database's chain
- * (NS_CONFLICT: the histories differ). NS_CORRUPT, NS_BUSY, NS_FULL, NS_READONLY and all that commit can say. */
+ * (NS_CONFLICT: the histories differ, or the record is damaged). NS_CORRUPT, NS_BUSY, NS_FULL, NS_READONLY and all that commit can say. */
 NS_API NS_MUST_USE ns_status ns_log_apply(ns_db *db, ns_slice record_bytes);
 
 #ifdef __cplusplus

@@ -103,7 +103,8 @@ NS_API NS_MUST_USE ns_status ns_tuple_put_time(ns_tuple_writer *writer, int64_t 
 /* The range of all tuples that begin with the components written so far, that tuple itself
  * included: [*from_out, *to_out), as ns_cursor_bounds and ns_txn_del_range take it. For an empty
  * tuple that is every tuple. Needs one byte of room behind the tuple (NS_TOOBIG), which it
- * overwrites. Both slices point into the caller's bytes: valid until the writer is changed. */
+ * overwrites; so *to_out is one byte longer than the tuple, and must fit the limit of keys too.
+ * Both slices point into the caller's bytes: valid until the writer is changed. */
 NS_API NS_MUST_USE ns_status ns_tuple_writer_range(ns_tuple_writer *writer, ns_slice *from_out,
                                                    ns_slice *to_out);
 

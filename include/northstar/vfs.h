@@ -76,9 +76,11 @@ struct ns_vfs {
 
     /* ---- maps ---- */
     /* Reserves address space for at most reserve bytes (less if the system grants less) and maps nothing yet. */
-    ns_status (*map)(void *ctx, struct ns_vfs_file *file, size_t reserve, struct ns_vfs_map *map_out);
+    ns_status (*map)(void *ctx, struct ns_vfs_file *file, size_t reserve,
+                     struct ns_vfs_map *map_out);
     /* Makes [0, size) readable. size must not exceed the file's size, nor map->reserved (NS_FULL). */
-    ns_status (*map_extend)(void *ctx, struct ns_vfs_file *file, struct ns_vfs_map *map, size_t size);
+    ns_status (*map_extend)(void *ctx, struct ns_vfs_file *file, struct ns_vfs_map *map,
+                            size_t size);
     void (*unmap)(void *ctx, struct ns_vfs_file *file, struct ns_vfs_map *map); /* zeroes *map */
 
     /* ---- memory ---- */

@@ -2,20 +2,12 @@
 #include "base/status.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include "base/assert.h"
 
-#define CONFLICT_KEY_BYTES 1024
 #define SHOWN_KEY_BYTES 48
 
-static _Thread_local struct {
-    char detail[NS__ERROR_DETAIL_BYTES];
-    bool conflict;
-    size_t conflict_key_size;
-    uint64_t conflict_txn_id;
-    uint8_t conflict_key[CONFLICT_KEY_BYTES];
-} this_thread;
+static _Thread_local struct ns__error_saved this_thread;
 
 const char *ns_status_name(ns_status status)
 {
@@ -41,17 +33,16 @@ const char *ns_status_text(ns_status status)
 
 const char *ns_error_detail(void)
 {
-    return this_thread.detail;
+    return this_thread.text;
 }
 
 ns_status ns_error_conflict(ns_slice *key_out, uint64_t *txn_id_out)
 {
-    bool conflict = this_thread.conflict;
+    bool conflict = this_thread.is_conflict;
     if (key_out != NULL) {
-        *key_out = conflict ? ns_bytes(this_thread.conflict_key, this_thread.conflict_key_size)
-                            : ns_bytes(NULL, 0);
+        *key_out = conflict ? ns_bytes(this_thread.key, this_thread.key_size) : ns_bytes(NULL, 0);
     }
-    if (txn_id_out != NULL) *txn_id_out = conflict ? this_thread.conflict_txn_id : 0;
+    if (txn_id_out != NULL) *txn_id_out = conflict ? this_thread.txn_id : 0;
     return conflict ? NS_OK : NS_NOTFOUND;
 }
 
@@ -60,8 +51,8 @@ __attribute__((format(printf, 1, 0))) static void set_detail(const char *format,
 {
     char text[NS__ERROR_DETAIL_BYTES];
     if (vsnprintf(text, sizeof text, format, arguments) < 0) text[0] = 0;
-    memcpy(this_thread.detail, text, sizeof text);
-    this_thread.conflict = false;
+    memcpy(this_thread.text, text, sizeof text);
+    this_thread.is_conflict = false;
 }
 
 /* Puts as much of text as fits behind the first used bytes of detail; returns the bytes used
@@ -95,8 +86,8 @@ void ns__error_prefix(const char *format, ...)
     va_end(arguments);
     if (size < 0) return;
     size_t used = append(text, strlen(text), ": ");
-    append(text, used, this_thread.detail);
-    memcpy(this_thread.detail, text, sizeof text);
+    append(text, used, this_thread.text);
+    memcpy(this_thread.text, text, sizeof text);
 }
 
 ns_status ns__corrupt(uint64_t page, const char *format, ...)
@@ -131,30 +122,40 @@ static void show_key(char out[4 * SHOWN_KEY_BYTES + 4], const uint8_t *key, size
 
 ns_status ns__error_conflict_set(ns_slice key, uint64_t txn_id)
 {
-    size_t size = key.size < CONFLICT_KEY_BYTES ? key.size : CONFLICT_KEY_BYTES;
-    if (size > 0) memmove(this_thread.conflict_key, key.data, size);
+    size_t size = key.size < NS__ERROR_CONFLICT_KEY_BYTES ? key.size : NS__ERROR_CONFLICT_KEY_BYTES;
+    if (size > 0) memmove(this_thread.key, key.data, size);
     char shown[4 * SHOWN_KEY_BYTES + 4];
-    show_key(shown, this_thread.conflict_key, size);
+    show_key(shown, this_thread.key, size);
     (void)ns__error(NS_CONFLICT, "key \"%s\" was changed by transaction %llu", shown,
                     (unsigned long long)txn_id);
-    this_thread.conflict = true;
-    this_thread.conflict_key_size = size;
-    this_thread.conflict_txn_id = txn_id;
+    this_thread.is_conflict = true;
+    this_thread.key_size = size;
+    this_thread.txn_id = txn_id;
     return NS_CONFLICT;
 }
 
 void ns__error_clear(void)
 {
-    this_thread.detail[0] = 0;
-    this_thread.conflict = false;
+    this_thread.text[0] = 0;
+    this_thread.is_conflict = false;
+}
+
+/* Of the key, only what there is. */
+static void copy_saved(struct ns__error_saved *to, const struct ns__error_saved *from)
+{
+    memcpy(to->text, from->text, sizeof to->text);
+    to->is_conflict = from->is_conflict;
+    to->key_size = from->is_conflict ? from->key_size : 0;
+    to->txn_id = from->is_conflict ? from->txn_id : 0;
+    if (to->key_size > 0) memcpy(to->key, from->key, to->key_size);
 }
 
 void ns__error_save(struct ns__error_saved *saved_out)
 {
-    memcpy(saved_out->text, this_thread.detail, sizeof saved_out->text);
+    copy_saved(saved_out, &this_thread);
 }
 
 void ns__error_restore(const struct ns__error_saved *saved)
 {
-    memcpy(this_thread.detail, saved->text, sizeof saved->text);
+    copy_saved(&this_thread, saved);
 }

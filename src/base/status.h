@@ -4,9 +4,11 @@
 #ifndef NS_BASE_STATUS_H
 #define NS_BASE_STATUS_H
 
+#include <stdbool.h>
 #include <northstar.h>
 
 #define NS__ERROR_DETAIL_BYTES 512
+#define NS__ERROR_CONFLICT_KEY_BYTES 1024
 
 #define NS_TRY(call)                                                                               \
     do {                                                                                           \
@@ -31,10 +33,16 @@ ns_status ns__error_conflict_set(ns_slice key, uint64_t txn_id);
 
 void ns__error_clear(void);
 
-/* Keeps the first cause over a cleanup that may fail too. */
+/* Detail and conflict, as one value. The bytes of the key behind its size are not set. */
 struct ns__error_saved {
     char text[NS__ERROR_DETAIL_BYTES];
+    bool is_conflict;
+    size_t key_size;
+    uint64_t txn_id;
+    uint8_t key[NS__ERROR_CONFLICT_KEY_BYTES];
 };
+
+/* Keep the first cause over a cleanup that may fail too. */
 void ns__error_save(struct ns__error_saved *saved_out);
 void ns__error_restore(const struct ns__error_saved *saved);
 

@@ -10,7 +10,8 @@
  *   A2  *tree is written at the end, after everything that can fail;
  *   A3  every step of the sweep moves on in the node or in the batch, so that keys out of order (a
  *       hostile file) end it early or give wrong nodes, but never a loop;
- *   A4  is_append of a branch follows from its edits, so that a bulk load packs every level full. */
+ *   A4  whether a branch is appended to follows from its edits, as for leaves, so that a bulk load
+ *       packs every level full. */
 #include "btree/build.h"
 
 /* ---- leaves ---- */
@@ -167,8 +168,8 @@ static ns_status fill_part(struct ns__sweep *sweep, struct ns__rung *rung, const
     bool is_last = part->child + 1 == ns__node_count(node);
     part->is_rightmost = is_last && whole->is_rightmost;
     part->op_first = *op;
-    part->op_end = is_last ? whole->op_end
-                           : ops_below(batch, *op, whole->op_end, node, part->child + 1);
+    part->op_end =
+        is_last ? whole->op_end : ops_below(batch, *op, whole->op_end, node, part->child + 1);
     *op = part->op_end;
 
     part->range_first = part->range_end = *range;
@@ -184,8 +185,7 @@ static ns_status fill_part(struct ns__sweep *sweep, struct ns__rung *rung, const
     if (part->range_first == part->range_end) return NS_OK;
 
     ns_slice to = batch->ranges[part->range_end - 1].to;
-    if (!is_last &&
-        (to.size == 0 || ns__node_separator_compare(node, part->child + 1, to) > 0)) {
+    if (!is_last && (to.size == 0 || ns__node_separator_compare(node, part->child + 1, to) > 0)) {
         *range = part->range_end - 1; /* reaches into the next child */
     }
     part->has_low = part->child > 0 || whole->has_low;
@@ -226,8 +226,25 @@ static ns_status partition(struct ns__sweep *sweep, struct ns__rung *rung, const
     return NS_OK;
 }
 
-ns_status ns__sweep_node(struct ns__sweep *sweep, uint32_t level, const uint8_t *node,
-                         uint64_t ref, const struct ns__part *part)
+/* Asks for the leaf that the part's first op leads to, all of it: it will be copied. level is that
+ * of the part's child. A node that cannot be read will fail again when its turn comes. */
+static void look_ahead(const struct ns__sweep *sweep, uint32_t level, const uint8_t *node,
+                       const struct ns__part *part)
+{
+    uint64_t ref = ns__node_ref(node, part->child);
+    for (; level > 0; level--) {
+        if (part->op_first == part->op_end) return;
+        if (ns__pages_node(sweep->pages, ref, level, &node) != NS_OK) return;
+        ref = ns__node_ref(node, ns__node_child(node, 0, sweep->batch->ops[part->op_first].key));
+    }
+    const struct ns__pages *pages = sweep->pages;
+    const uint8_t *leaf = pages->bases[ref >> 63] + (ns__ref_number(ref) << pages->page_shift);
+    for (uint32_t at = 0; at < NS__PAGE_SIZE_MIN; at += 64)
+        __builtin_prefetch(leaf + at, 0, 2);
+}
+
+ns_status ns__sweep_node(struct ns__sweep *sweep, uint32_t level, const uint8_t *node, uint64_t ref,
+                         const struct ns__part *part)
 {
     struct ns__rung *rung = &sweep->rungs[level];
     NS_ASSERT(ns__node_level(node) == level && level < NS__LEVEL_MAX);
@@ -238,6 +255,7 @@ ns_status ns__sweep_node(struct ns__sweep *sweep, uint32_t level, const uint8_t 
     rung->node = node;
     while (rung->part_next < rung->part_count) {
         const struct ns__part *next = &rung->parts[rung->part_next++];
+        if (rung->part_next < rung->part_count) look_ahead(sweep, level - 1, node, next + 1);
         NS_TRY(ns__span_change(sweep, level - 1, next));
     }
     return NS_OK;

@@ -48,9 +48,9 @@ struct ns__edit {
 /* What of the batch concerns one child of a branch: ops and ranges by position. */
 struct ns__part {
     uint32_t child;
-    bool is_rightmost;       /* nothing in the tree lies beyond */
-    bool has_low, has_high;  /* kept only where ranges are to be judged; no low: unknown */
-    ns_slice low, high;      /* the child holds keys in [low, high) */
+    bool is_rightmost;      /* nothing in the tree lies beyond */
+    bool has_low, has_high; /* kept only where ranges are to be judged; no low: unknown */
+    ns_slice low, high;     /* the child holds keys in [low, high) */
     size_t op_first, op_end;
     size_t range_first, range_end;
 };
@@ -103,9 +103,8 @@ static inline uint64_t ns__ref_page(uint64_t ref) /* for messages; frames have n
 ns_status ns__rung_open(struct ns__sweep *sweep, uint32_t level);
 /* Forgets edits, items and pool, but keeps their memory. */
 void ns__rung_reset(struct ns__rung *rung);
-/* size bytes that stay until ns__rung_reset, and in place. */
-ns_status ns__rung_take(struct ns__sweep *sweep, struct ns__rung *rung, size_t size,
-                        uint8_t **bytes_out);
+/* Opens a new, larger pool with room for size bytes. */
+ns_status ns__rung_pool(struct ns__sweep *sweep, struct ns__rung *rung, size_t size);
 /* Appends an edit: kind and index set, the rest zeroed. */
 ns_status ns__rung_edit(struct ns__sweep *sweep, struct ns__rung *rung, enum ns__edit_kind kind,
                         uint32_t index, struct ns__edit **edit_out);
@@ -114,6 +113,17 @@ ns_status ns__rung_piece(struct ns__sweep *sweep, struct ns__rung *rung,
                          struct ns__item **piece_out);
 ns_status ns__rung_part(struct ns__sweep *sweep, struct ns__rung *rung, struct ns__part **part_out);
 ns_status ns__rung_cut(struct ns__sweep *sweep, struct ns__rung *rung, size_t cut);
+
+/* size bytes that stay until ns__rung_reset, and in place. */
+static inline ns_status ns__rung_take(struct ns__sweep *sweep, struct ns__rung *rung, size_t size,
+                                      uint8_t **bytes_out)
+{
+    *bytes_out = NULL;
+    if (size > rung->pool_size - rung->pool_used) NS_TRY(ns__rung_pool(sweep, rung, size));
+    *bytes_out = rung->pool + rung->pool_used;
+    rung->pool_used += size;
+    return NS_OK;
+}
 
 /* The key of entry index (not 0) of a branch, in the rung's pool. */
 ns_status ns__rung_separator(struct ns__sweep *sweep, struct ns__rung *rung, const uint8_t *node,
@@ -126,8 +136,8 @@ static inline uint32_t ns__cell_bytes(const struct ns__item *item, uint32_t leve
 {
     size_t bytes = ns__varint_size(rest_bytes) + ns__node_tail_bytes(rest_bytes);
     if (level == 0) {
-        bytes += ns__varint_size(item->version - version_base) +
-                 ns__varint_size(item->value_word) + item->value_bytes;
+        bytes += ns__varint_size(item->version - version_base) + ns__varint_size(item->value_word) +
+                 item->value_bytes;
     }
     return (uint32_t)bytes;
 }
@@ -170,12 +180,12 @@ ns_status ns__items_append(struct ns__sweep *sweep, uint32_t level, const uint8_
 ns_status ns__items_prepend(struct ns__sweep *sweep, uint32_t level, const uint8_t *node,
                             ns_slice first_key);
 
-/* Finds the fewest nodes for the items, of which there are some: rung->cuts. *bytes_out: used in all
- * of them, headers included. NS_NOMEM; NS_CORRUPT if the items do not ascend. */
+/* Finds the fewest nodes for the items, of which there are some: rung->cuts. *bytes_out: used in
+ * all of them, headers included. NS_NOMEM; NS_CORRUPT if the items do not ascend. */
 ns_status ns__items_plan(struct ns__sweep *sweep, uint32_t level, uint64_t *bytes_out);
 
-/* Cuts the planned items as the policy says, and makes the nodes: rung->pieces. The pieces' keys lie
- * in the pool of level + 1. Consumes the items. Statuses of a change. */
+/* Cuts the planned items as the policy says, and makes the nodes: rung->pieces. The pieces' keys
+ * lie in the pool of level + 1. Consumes the items. Statuses of a change. */
 ns_status ns__items_pack(struct ns__sweep *sweep, uint32_t level, enum ns__cut_policy policy,
                          uint64_t planned_bytes);
 
@@ -185,13 +195,13 @@ ns_status ns__items_pack(struct ns__sweep *sweep, uint32_t level, enum ns__cut_p
 struct ns__splice {
     const uint8_t *node;
     uint32_t level;
-    bool is_possible; /* one node of the same prefix and version base can hold the result */
-    bool is_small;    /* the node shrinks, and to less than half */
-    bool is_append;   /* nothing but entries behind the last one */
-    bool is_same_shape; /* no entry comes or goes */
-    uint32_t count;        /* entries afterwards */
-    uint32_t used_bytes;   /* afterwards, without dead bytes */
-    uint32_t new_bytes;    /* cells to be written below the heap */
+    bool is_possible;    /* one node of the same prefix and version base can hold the result */
+    bool is_small;       /* the node shrinks, and to less than half */
+    bool is_append;      /* nothing but entries behind the last one */
+    bool is_same_shape;  /* no entry comes or goes */
+    uint32_t count;      /* entries afterwards */
+    uint32_t used_bytes; /* afterwards, without dead bytes */
+    uint32_t new_bytes;  /* cells to be written below the heap */
     uint32_t inserted_bytes;
 };
 
@@ -210,8 +220,8 @@ ns_status ns__span_change(struct ns__sweep *sweep, uint32_t level, const struct 
 /* ---- apply.c ---- */
 
 /* Fills the edits of rung `level` for this node; recursion through ns__span_change. */
-ns_status ns__sweep_node(struct ns__sweep *sweep, uint32_t level, const uint8_t *node,
-                         uint64_t ref, const struct ns__part *part);
+ns_status ns__sweep_node(struct ns__sweep *sweep, uint32_t level, const uint8_t *node, uint64_t ref,
+                         const struct ns__part *part);
 
 /* ---- nodes, counted (rung.c) ---- */
 

@@ -1,7 +1,7 @@
 /* check.c: every law of one tree, and its shape.
  *
- * The walk trusts nothing but ns__node_invalid, which it calls itself (frames are not validated when
- * they are made). The laws, in the order in which a node is looked at:
+ * The walk trusts nothing but ns__node_invalid, which it calls itself (frames are not validated
+ * when they are made). The laws, in the order in which a node is looked at:
  *
  *   K1  its page can be read, has the level that its parent says, and is valid;
  *   K2  its birth is not above the generation;

@@ -5,9 +5,9 @@
  *       leaf "a": "1"@7="x" "2"@7="y"
  *       leaf: "c"@8=run of 9000
  *
- * A branch shows its level, prefix and separators (* is the first child, which has none); a leaf its
- * prefix, and for each entry the key behind the prefix, version and value. Long values show their
- * size only; a catalogue entry with a reference ends in "->". */
+ * A branch shows its level, prefix and separators (* is the first child, which has none); a leaf
+ * its prefix, and for each entry the key behind the prefix, version and value. Long values show
+ * their size only; a catalogue entry with a reference ends in "->". */
 #include <stdio.h>
 
 #include "btree/btree.h"
@@ -78,7 +78,8 @@ static void put_entry(const struct dump *dump, const uint8_t *leaf, uint32_t ind
 static void put_node(const struct dump *dump, const uint8_t *node, uint32_t depth)
 {
     uint32_t level = ns__node_level(node);
-    for (uint32_t i = 0; i < depth; i++) put(dump, "  ");
+    for (uint32_t i = 0; i < depth; i++)
+        put(dump, "  ");
     if (level > 0) {
         put_number(dump, "branch ", level);
     } else {

@@ -15,42 +15,55 @@
  * greedy cut needs no more nodes than wanted. */
 #include "btree/build.h"
 
-/* Even cuts leave at least a sixteenth of a node free, or a cut would come again too soon. */
-#define SOFT_BYTES(page_size) ((page_size) - (page_size) / 16)
+/* Even cuts leave at least an eighth of a node free, or a cut would come again too soon. */
+#define SOFT_BYTES(page_size) ((page_size) - (page_size) / 8)
 
-static ns_status item_of_entry(struct ns__sweep *sweep, uint32_t level, const uint8_t *node,
-                               uint32_t index, ns_slice first_key, struct ns__item *item)
+/* The item of one entry; key: where to write its key. Returns what follows the key. */
+static inline uint8_t *leaf_item(const uint8_t *node, uint32_t index,
+                                 const struct ns__node_entry *entry, uint8_t *key,
+                                 struct ns__item *item)
 {
-    struct ns__node_entry entry;
-    memset(item, 0, sizeof *item);
-    ns__node_entry(node, index, &entry);
-    if (ns__node_has_refs(node)) item->ref = ns__node_ref(node, index);
-    item->version = entry.version;
-    if (level > 0 && index == 0) {
-        item->key = first_key.data;
-        item->key_bytes = (uint32_t)first_key.size;
-        return NS_OK;
-    }
-    uint8_t *key;
-    NS_TRY(ns__rung_take(sweep, &sweep->rungs[level], ns__node_key_bytes(node, &entry) + 4u,
-                         &key));
     item->key = key;
-    item->key_bytes = ns__node_key_copy(node, index, &entry, key);
-    if (level == 0) {
-        item->value = entry.value;
-        item->value_bytes = ns__node_stored_bytes(&entry);
-        item->value_word = entry.value_bytes << 1 | entry.is_run;
+    item->key_bytes = ns__node_key_copy(node, index, entry, key);
+    item->value = entry->value;
+    item->value_bytes = ns__node_stored_bytes(entry);
+    item->value_word = entry->value_bytes << 1 | entry->is_run;
+    item->version = entry->version;
+    item->ref = ns__node_has_refs(node) ? ns__node_ref(node, index) : 0;
+    item->is_thin = false;
+    item->stunted = 0;
+    return key + item->key_bytes;
+}
+
+static inline uint8_t *branch_item(const uint8_t *node, uint32_t index,
+                                   const struct ns__node_entry *entry, ns_slice first_key,
+                                   uint8_t *key, struct ns__item *item)
+{
+    memset(item, 0, sizeof *item);
+    item->ref = ns__node_ref(node, index);
+    item->key = index == 0 ? first_key.data : key;
+    if (index == 0) {
+        item->key_bytes = (uint32_t)first_key.size;
+        return key;
     }
-    return NS_OK;
+    item->key_bytes = ns__node_key_copy(node, index, entry, key);
+    return key + item->key_bytes;
 }
 
 /* Entries [index, end) of node to items[*at ..]. */
 static ns_status items_of_entries(struct ns__sweep *sweep, uint32_t level, const uint8_t *node,
                                   uint32_t index, uint32_t end, ns_slice first_key, size_t *at)
 {
-    struct ns__item *items = sweep->rungs[level].items;
+    struct ns__rung *rung = &sweep->rungs[level];
+    struct ns__item *items = rung->items;
     for (; index < end; index++) {
-        NS_TRY(item_of_entry(sweep, level, node, index, first_key, &items[*at]));
+        struct ns__node_entry entry;
+        uint8_t *key;
+        ns__node_entry(node, index, &entry);
+        NS_TRY(ns__rung_take(sweep, rung, ns__node_key_bytes(node, &entry) + 4u, &key));
+        uint8_t *key_end = level > 0 ? branch_item(node, index, &entry, first_key, key, &items[*at])
+                                     : leaf_item(node, index, &entry, key, &items[*at]);
+        rung->pool_used = (size_t)(key_end - rung->pool);
         *at += 1;
     }
     return NS_OK;
@@ -72,16 +85,14 @@ ns_status ns__items_append(struct ns__sweep *sweep, uint32_t level, const uint8_
         NS_TRY(items_of_entries(sweep, level, node, index, edit->index, first_key, &at));
         index = edit->index + (edit->kind == NS__EDIT_INSERT ? 0 : 1);
         if (edit->kind == NS__EDIT_REMOVE) continue;
-        if (edit->kind == NS__EDIT_REF) {
-            struct ns__item *item = &rung->items[at];
-            NS_TRY(item_of_entry(sweep, level, node, edit->index, first_key, item));
-            item->ref = edit->item.ref;
-            item->is_thin = edit->item.is_thin;
-            item->stunted = edit->item.stunted;
-        } else {
-            rung->items[at] = edit->item;
+        if (edit->kind != NS__EDIT_REF) {
+            rung->items[at++] = edit->item;
+            continue;
         }
-        at++;
+        NS_TRY(items_of_entries(sweep, level, node, edit->index, index, first_key, &at));
+        rung->items[at - 1].ref = edit->item.ref;
+        rung->items[at - 1].is_thin = edit->item.is_thin;
+        rung->items[at - 1].stunted = edit->item.stunted;
     }
     NS_TRY(items_of_entries(sweep, level, node, index, count, first_key, &at));
     NS_ASSERT(at <= rung->item_room);
@@ -112,7 +123,8 @@ static uint32_t shared_bytes(const struct ns__item *a, const struct ns__item *b)
         if (difference != 0) return i + (uint32_t)__builtin_ctzll(difference) / 8;
         i += 8;
     }
-    while (i < size && a->key[i] == b->key[i]) i++;
+    while (i < size && a->key[i] == b->key[i])
+        i++;
     return i;
 }
 
@@ -289,9 +301,9 @@ static void fill(const struct ns__sweep *sweep, uint32_t level, size_t first, si
     const struct ns__item *items = rung->items;
     uint32_t count = (uint32_t)(end - first), page_size = sweep->page_size;
     uint32_t prefix_bytes = group_prefix(items, level, first, end);
-    uint32_t type = level > 0                     ? NS__TYPE_BRANCH
+    uint32_t type = level > 0                    ? NS__TYPE_BRANCH
                     : sweep->batch->is_catalogue ? NS__TYPE_CATALOGUE
-                                                  : NS__TYPE_LEAF;
+                                                 : NS__TYPE_LEAF;
     bool has_refs = type != NS__TYPE_LEAF;
     uint32_t bytes = items_bytes(items, level, first, end, prefix_bytes);
     uint32_t heap = page_size - (bytes - count * ns__node_index_bytes(has_refs));

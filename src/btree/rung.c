@@ -31,7 +31,8 @@ static ns_status grow(struct ns__sweep *sweep, void **array, size_t *room, size_
     NS_ASSERT(count <= *room);
     if (wanted <= *room) return NS_OK;
     size_t size = *room == 0 ? 16 : *room * 2;
-    while (size < wanted) size *= 2;
+    while (size < wanted)
+        size *= 2;
     void *bigger = ns__arena_take(sweep->arena, size * element_bytes);
     if (bigger == NULL) return NS_NOMEM;
     if (count > 0) memcpy(bigger, *array, count * element_bytes);
@@ -40,21 +41,16 @@ static ns_status grow(struct ns__sweep *sweep, void **array, size_t *room, size_
     return NS_OK;
 }
 
-ns_status ns__rung_take(struct ns__sweep *sweep, struct ns__rung *rung, size_t size,
-                        uint8_t **bytes_out)
+ns_status ns__rung_pool(struct ns__sweep *sweep, struct ns__rung *rung, size_t size)
 {
-    *bytes_out = NULL;
-    if (size > rung->pool_size - rung->pool_used) {
-        size_t bigger = rung->pool_size == 0 ? 1024 : rung->pool_size * 2;
-        while (bigger < size) bigger *= 2;
-        uint8_t *pool = ns__arena_take(sweep->arena, bigger);
-        if (pool == NULL) return NS_NOMEM;
-        rung->pool = pool;
-        rung->pool_size = bigger;
-        rung->pool_used = 0;
-    }
-    *bytes_out = rung->pool + rung->pool_used;
-    rung->pool_used += size;
+    size_t bigger = rung->pool_size == 0 ? 1024 : rung->pool_size * 2;
+    while (bigger < size)
+        bigger *= 2;
+    uint8_t *pool = ns__arena_take(sweep->arena, bigger);
+    if (pool == NULL) return NS_NOMEM;
+    rung->pool = pool;
+    rung->pool_size = bigger;
+    rung->pool_used = 0;
     return NS_OK;
 }
 

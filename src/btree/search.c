@@ -1,10 +1,10 @@
 /* search.c: point lookups, alone and interleaved.
  *
- * A lookup costs the cache misses of its path, not its instructions: in a big tree the leaf's header
- * and its cell are two dependent trips to memory. One lookup can only ask for the first lines of a
- * child at once; many lookups can wait for one another's lines. So get_many moves a group of
- * descents in lock-step: each round takes every descent one level down and asks for the next node,
- * which arrives while the others are searched.
+ * A lookup costs the cache misses of its path, not its instructions: in a big tree the leaf's
+ * header and its cell are two dependent trips to memory. One lookup can only ask for the first
+ * lines of a child at once; many lookups can wait for one another's lines. So get_many moves a group
+ * of descents in lock-step: each round takes every descent one level down and asks for the next
+ * node, which arrives while the others are searched; so does the cell, at last.
  *
  *   S1  every step goes one level down, so a descent ends after at most NS__LEVEL_MAX steps,
  *       whatever the references are;
@@ -86,20 +86,8 @@ static void group_step(struct ns__pages *pages, uint32_t level, size_t n, const 
     }
 }
 
-/* The place where a leaf's heads point for this key, as a hint to the cache. */
-static inline void prefetch_cell(const uint8_t *leaf, ns_slice key)
-{
-    uint32_t prefix_bytes = ns__node_prefix_bytes(leaf), count = ns__node_count(leaf);
-    if (key.size < prefix_bytes) return;
-    uint32_t head = ns__node_head_of((const uint8_t *)key.data + prefix_bytes,
-                                     key.size - prefix_bytes);
-    const uint8_t *heads = leaf + ns__node_heads_offset(leaf);
-    uint32_t index = ns__node_heads_search(heads, 0, count, head);
-    if (index < count) __builtin_prefetch(leaf + ns__node_slot(leaf, index));
-}
-
-static void group_get(struct ns__pages *pages, const uint8_t *root, size_t n,
-                      const ns_slice keys[], ns_slice values[], ns_status statuses[])
+static void group_get(struct ns__pages *pages, const uint8_t *root, size_t n, const ns_slice keys[],
+                      ns_slice values[], ns_status statuses[])
 {
     NS_ASSERT(n > 0 && n <= GROUP);
     const uint8_t *nodes[GROUP];
@@ -111,14 +99,19 @@ static void group_get(struct ns__pages *pages, const uint8_t *root, size_t n,
     for (uint32_t level = ns__node_level(root); level > 0; level--) {
         group_step(pages, level, n, keys, nodes, statuses);
     }
+    uint32_t indexes[GROUP];
     for (size_t i = 0; i < n; i++) {
-        if (statuses[i] == NS_OK) prefetch_cell(nodes[i], keys[i]);
+        if (statuses[i] != NS_OK) continue;
+        indexes[i] = ns__node_search_heads(nodes[i], 0, keys[i]);
+        if (indexes[i] < ns__node_count(nodes[i])) {
+            __builtin_prefetch(nodes[i] + ns__node_slot(nodes[i], indexes[i]));
+        }
     }
     for (size_t i = 0; i < n; i++) {
         if (statuses[i] != NS_OK) continue;
         struct ns__node_entry entry;
         bool found;
-        (void)ns__node_search(nodes[i], 0, keys[i], &entry, &found);
+        (void)ns__node_search_cells(nodes[i], indexes[i], keys[i], &entry, &found);
         statuses[i] = found ? value_of(pages, &entry, &values[i]) : NS_NOTFOUND;
     }
 }

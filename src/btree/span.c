@@ -54,10 +54,10 @@ static bool is_covered(const struct ns__sweep *sweep, const struct ns__part *par
 {
     if (part->op_first < part->op_end || part->range_first == part->range_end) return false;
     const struct ns__tree_range *range = &sweep->batch->ranges[part->range_first];
-    bool covers_low = range->from.size == 0 ||
-                      (part->has_low && ns__slice_compare(range->from, part->low) <= 0);
-    bool covers_high = range->to.size == 0 ||
-                       (part->has_high && ns__slice_compare(range->to, part->high) >= 0);
+    bool covers_low =
+        range->from.size == 0 || (part->has_low && ns__slice_compare(range->from, part->low) <= 0);
+    bool covers_high =
+        range->to.size == 0 || (part->has_high && ns__slice_compare(range->to, part->high) >= 0);
     return covers_low && covers_high;
 }
 
@@ -77,8 +77,7 @@ static ns_status open_item(struct ns__sweep *sweep, uint32_t level, const struct
     }
     const uint8_t *node;
     NS_TRY(ns__pages_node(sweep->pages, item->ref, level - 1, &node));
-    NS_TRY(ns__items_append(sweep, level - 1, node, NULL, 0,
-                            ns_bytes(item->key, item->key_bytes)));
+    NS_TRY(ns__items_append(sweep, level - 1, node, NULL, 0, ns_bytes(item->key, item->key_bytes)));
     return ns__sweep_drop(sweep, item->ref);
 }
 
@@ -149,7 +148,7 @@ static ns_status mend(struct ns__sweep *sweep, uint32_t level)
 /* ---- neighbours ---- */
 
 struct neighbour {
-    uint64_t ref; /* 0: there is none */
+    uint64_t ref;      /* 0: there is none */
     size_t edit_count; /* left: edits of the parent that stay */
     uint32_t index;
     bool is_insert;
@@ -199,8 +198,7 @@ static struct neighbour right_of(struct ns__sweep *sweep, const struct span *spa
     return right;
 }
 
-static ns_status take_left(struct ns__sweep *sweep, struct span *span,
-                           const struct neighbour *left)
+static ns_status take_left(struct ns__sweep *sweep, struct span *span, const struct neighbour *left)
 {
     struct ns__rung *parent = parent_of(sweep, span);
     const uint8_t *node;
@@ -283,8 +281,7 @@ static ns_status emit(struct ns__sweep *sweep, const struct span *span, bool is_
 }
 
 /* Packs the span, whose first child's items are loaded. has_shrunk: it may be too small. */
-static ns_status settle(struct ns__sweep *sweep, struct span *span, bool is_append,
-                        bool has_shrunk)
+static ns_status settle(struct ns__sweep *sweep, struct span *span, bool is_append, bool has_shrunk)
 {
     struct ns__rung *rung = &sweep->rungs[span->level];
     bool is_wide = false, is_thin = false;
@@ -334,8 +331,8 @@ ns_status ns__span_change(struct ns__sweep *sweep, uint32_t level, const struct 
     }
     struct span span = {.level = level, .first = part->child, .last = part->child};
     ns_slice key;
-    bool is_append = splice.is_append &&
-                     (part->is_rightmost || splice.inserted_bytes >= half(sweep));
+    bool is_append =
+        splice.is_append && (part->is_rightmost || splice.inserted_bytes >= half(sweep));
     NS_TRY(separator(sweep, level, part->child, &key));
     NS_TRY(ns__items_append(sweep, level, node, rung->edits, rung->edit_count, key));
     NS_TRY(ns__sweep_drop(sweep, ref));

@@ -8,7 +8,9 @@
  *
  *   X1  a splice is possible only if every new key begins with the prefix, no version is below the
  *       base, and the result fits without its dead bytes;
- *   X2  used bytes are exact, since the cells of a valid node are disjoint and fill its heap with
+ *   X2  heads ascend in the new node. They do by construction, unless a hostile node lied about its
+ *       bounds, so that is data and not asserted;
+ *   X3  used bytes are exact, since the cells of a valid node are disjoint and fill its heap with
  *       the dead bytes (format/node.c, N6); so compaction always finds room. */
 #include "btree/build.h"
 
@@ -48,8 +50,11 @@ void ns__splice_judge(const struct ns__sweep *sweep, uint32_t level, const uint8
     uint32_t count = ns__node_count(node), index_bytes = ns__node_index_bytes(level > 0);
     if (level == 0) index_bytes = ns__node_index_bytes(ns__node_has_refs(node));
     int64_t old_bytes = ns__node_used_bytes(node, sweep->page_size), used = old_bytes;
-    struct ns__splice splice = {.node = node, .level = level, .is_possible = true,
-                                .is_append = true, .is_same_shape = true};
+    struct ns__splice splice = {.node = node,
+                                .level = level,
+                                .is_possible = true,
+                                .is_append = true,
+                                .is_same_shape = true};
 
     for (size_t i = 0; i < rung->edit_count; i++) {
         const struct ns__edit *edit = &rung->edits[i];
@@ -131,8 +136,8 @@ static void splice_arrays(const struct ns__rung *rung, const struct ns__splice *
             index++;
             continue;
         }
-        uint32_t head = ns__node_head_of(edit->item.key + prefix_bytes,
-                                         edit->item.key_bytes - prefix_bytes);
+        uint32_t head =
+            ns__node_head_of(edit->item.key + prefix_bytes, edit->item.key_bytes - prefix_bytes);
         ns__store32(to->heads + 4u * at, head);
         ns__store16(to->slots + 2u * at, 0);
         at++;
@@ -150,6 +155,21 @@ static inline uint32_t new_index(const struct ns__edit *edit, int64_t *shift)
     if (edit->kind == NS__EDIT_INSERT) *shift += 1;
     if (edit->kind == NS__EDIT_REMOVE) *shift -= 1;
     return at;
+}
+
+/* X2: only the places where something came in can be wrong. */
+static bool heads_ascend(const struct ns__rung *rung, const struct ns__splice *splice,
+                         const struct arrays *to)
+{
+    int64_t shift = 0;
+    for (size_t i = 0; i < rung->edit_count && !splice->is_same_shape; i++) {
+        uint32_t at = new_index(&rung->edits[i], &shift);
+        if (rung->edits[i].kind != NS__EDIT_INSERT) continue;
+        uint32_t head = ns__load32(to->heads + 4u * at);
+        if (at > 0 && ns__load32(to->heads + 4u * (at - 1)) > head) return false;
+        if (at + 1 < splice->count && ns__load32(to->heads + 4u * (at + 1)) < head) return false;
+    }
+    return true;
 }
 
 /* Moves the old cells that stay together at the end of the page. Returns the heap. */
@@ -231,6 +251,9 @@ ns_status ns__splice_make(struct ns__sweep *sweep, const struct ns__splice *spli
     ns__store16(node + NS__NODE_COUNT, (uint16_t)splice->count);
     struct arrays to = arrays_of(node);
     splice_arrays(&sweep->rungs[splice->level], splice, &to);
+    if (!heads_ascend(&sweep->rungs[splice->level], splice, &to)) {
+        return ns__corrupt(UINT64_MAX, "tree keys out of order at level %u", splice->level);
+    }
 
     uint32_t heap = ns__node_heap(old);
     bool is_compact = ns__node_arrays_end(node) + splice->new_bytes > heap;

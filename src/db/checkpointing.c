@@ -43,8 +43,7 @@ static ns_status checkpoint_root(struct ns_db *db, const struct ns__root *root)
     struct ns__checkpoint checkpoint;
     set_floor(db);
     db->fields->log_watermark = ns__log_durable(db->log);
-    ns_status status =
-        ns__checkpoint_write(db->pager, &db->head, root, db->fields, &checkpoint);
+    ns_status status = ns__checkpoint_write(db->pager, &db->head, root, db->fields, &checkpoint);
     uint64_t pages = checkpoint.frame_count;
     if (status == NS_OK) {
         ns__log_set_durable(db->log, root->log_end);
@@ -65,7 +64,7 @@ static ns_status checkpoint_root(struct ns_db *db, const struct ns__root *root)
 static ns_status with_lock(struct ns_db *db)
 {
     struct ns__slot *slot;
-    NS_TRY(ns__slot_take(&db->snapshots, &slot));
+    NS_TRY(ns__slot_take_spare(&db->snapshots, &slot));
     struct ns__root root;
     ns__slot_hold(&db->snapshots, slot, &root);
     ns_status status = NS_OK;
@@ -76,9 +75,9 @@ static ns_status with_lock(struct ns_db *db)
 
 ns_status ns__db_run_checkpoint(struct ns_db *db)
 {
-    NS_TRY(ns__db_may_write(db));
     pthread_mutex_lock(&db->checkpoint);
-    ns_status status = with_lock(db);
+    ns_status status = ns__db_may_write(db); /* the one before this may have poisoned the handle */
+    if (status == NS_OK) status = with_lock(db);
     if (status != NS_OK && ns__atomic_load(&db->pager->file.sync_failed) != 0) {
         ns__db_poison(db, status);
     }

@@ -22,7 +22,8 @@ bool ns__db_grow_record(struct ns_db *db, uint64_t bytes)
 {
     if (db->record_capacity >= bytes) return true;
     uint64_t capacity = db->record_capacity < 4096 ? 4096 : db->record_capacity;
-    while (capacity < bytes) capacity *= 2;
+    while (capacity < bytes)
+        capacity *= 2;
     uint8_t *larger = ns__alloc(&db->alloc, capacity);
     if (larger == NULL) return false;
     ns__alloc_release(&db->alloc, db->record, db->record_capacity);
@@ -78,11 +79,13 @@ static ns_status write_log(struct ns_db *db, const struct ns__record *record,
     ns_status status =
         ns__log_append(db->log, pieces, 4, db->options.sync == NS_SYNC_FULL, end_out);
     if (status == NS_OK) return NS_OK;
+    if (status == NS_NOMEM || status == NS_FULL) return status; /* the log says: nothing written */
     ns__db_poison(db, status);
-    return ns__error(NS_UNKNOWN,
-                     "transaction %llu: the log could not be written, the next open settles whether "
-                     "it is there: %s",
-                     (unsigned long long)record->txn_id, db->poison_text);
+    return ns__error(
+        NS_UNKNOWN,
+        "transaction %llu: the log could not be written, the next open settles whether "
+        "it is there: %s",
+        (unsigned long long)record->txn_id, db->poison_text);
 }
 
 /* Steps 2 and 3. */
@@ -96,18 +99,12 @@ static ns_status prepare(struct ns_db *db, struct ns__change *change, struct ns_
     return ns__change_prepare(change);
 }
 
-static ns_status commit_with_head(struct ns_db *db, struct ns__record *record,
-                                  const uint8_t *chain_expected)
+static ns_status commit_with_head(struct ns_db *db, struct ns__record *record)
 {
     struct ns__root root;
     ns__snapshots_newest(&db->snapshots, &root);
     uint8_t header[NS__RECORD_BYTES];
     ns__record_encode(record, root.chain, header);
-    if (chain_expected != NULL && memcmp(chain_expected, record->chain, NS__CHAIN_BYTES) != 0) {
-        return ns__error(NS_CONFLICT,
-                         "record %llu does not continue this database's chain: the histories differ",
-                         (unsigned long long)record->txn_id);
-    }
     bool is_only_deleting = only_deletes(record->body);
     root.generation++;
     struct ns__change *change = ns__change_begin(db->pager, root.generation, is_only_deleting);
@@ -123,11 +120,11 @@ static ns_status commit_with_head(struct ns_db *db, struct ns__record *record,
     return NS_OK;
 }
 
-ns_status ns__db_commit(struct ns_db *db, struct ns__record *record, const uint8_t *chain_expected)
+ns_status ns__db_commit(struct ns_db *db, struct ns__record *record)
 {
     NS_TRY(ns__db_may_write(db));
     pthread_mutex_lock(&db->head);
-    ns_status status = commit_with_head(db, record, chain_expected);
+    ns_status status = commit_with_head(db, record);
     if (status != NS_OK && ns__atomic_load(&db->pager->file.sync_failed) != 0) {
         ns__db_poison(db, status);
     }
@@ -152,8 +149,7 @@ ns_status ns__db_replay(struct ns_db *db, const struct ns__record *record, uint6
     root.generation++;
     struct ns__change *change = ns__change_begin(db->pager, root.generation, true);
     ns__arena_reset(&db->scratch);
-    ns_status status =
-        ns__body_apply(change, &root, record->body, record->txn_id, &db->scratch);
+    ns_status status = ns__body_apply(change, &root, record->body, record->txn_id, &db->scratch);
     if (status == NS_OK) status = ns__change_prepare(change);
     if (status == NS_OK) {
         set_root(&root, record, log_end);

@@ -28,8 +28,10 @@ void ns_cursor_close(ns_cursor *cursor)
 {
     if (cursor == NULL) return;
     if (cursor->txn != NULL) {
-        if (cursor->previous != NULL) cursor->previous->next = cursor->next;
-        else cursor->txn->cursors = cursor->next;
+        if (cursor->previous != NULL)
+            cursor->previous->next = cursor->next;
+        else
+            cursor->txn->cursors = cursor->next;
         if (cursor->next != NULL) cursor->next->previous = cursor->previous;
         ns__view_cursor_free(cursor->at);
     }
@@ -112,7 +114,8 @@ ns_status ns_cursor_prefix(ns_cursor *cursor, ns_slice prefix)
     NS_TRY(check(cursor, prefix, "prefix"));
     size_t size = prefix.size;
     const uint8_t *bytes = prefix.data;
-    while (size > 0 && bytes[size - 1] == 0xff) size--;
+    while (size > 0 && bytes[size - 1] == 0xff)
+        size--;
     if (size == 0) return ns__view_cursor_bounds(cursor->at, prefix, (ns_slice){NULL, 0});
     uint8_t *to = ns__alloc(&cursor->db->alloc, size);
     if (to == NULL) return NS_NOMEM;

@@ -18,7 +18,7 @@
 #include "txn/view.h"
 #include "vfs/mem.h"
 
-#define NS__DEFAULT_CHECKPOINT_BYTES (UINT64_C(64) << 20)
+#define NS__DEFAULT_CHECKPOINT_BYTES (UINT64_C(16) << 20)
 #define NS__DEFAULT_FRAME_BYTES (UINT64_C(256) << 20)
 #define NS__DEFAULT_BUSY_MS 5000u
 #define NS__DEFAULT_READERS 1024u
@@ -59,17 +59,19 @@ struct ns_db {
     pthread_cond_t durable_moved;
     bool locks_ready;
     struct ns__helper helper;
-    struct ns__meta *fields; /* what checkpoints put into metas besides the root (checkpoint lock) */
-    uint64_t *held;          /* scratch of reclaim (head lock) */
+    struct ns__meta
+        *fields;    /* what checkpoints put into metas besides the root (checkpoint lock) */
+    uint64_t *held; /* scratch of reclaim (head lock) */
     struct ns__writeset writeset; /* of the one NS_WRITE */
     struct ns__arena scratch;     /* of apply (head lock) */
     uint8_t *record;              /* buffer of the record being committed (seat) */
     uint64_t record_capacity;
-    uint64_t poison;              /* atomic: ns_status, 0 = none */
+    uint64_t poison; /* atomic: ns_status, 0 = none */
     char poison_text[NS__POISON_TEXT_BYTES];
     uint64_t fork_count;
-    uint64_t checkpoint_failed_at; /* atomic: log end at which the last automatic checkpoint failed */
-    uint64_t log_readers;          /* atomic: open ns_log */
+    uint64_t
+        checkpoint_failed_at; /* atomic: log end at which the last automatic checkpoint failed */
+    uint64_t log_readers;     /* atomic: open ns_log */
     bool is_opened_clean;
     /* counters, atomic */
     uint64_t commits, gets, puts, checkpoints;
@@ -110,8 +112,8 @@ bool ns__seat_is_mine(struct ns_db *db);
 ns_status ns__db_may_write(struct ns_db *db);
 /* Refuses all writes from now on; `cause` and this thread's detail say why. */
 void ns__db_poison(struct ns_db *db, ns_status cause);
-void ns__db_event(struct ns_db *db, ns_event_kind kind, ns_status status, uint64_t txn_id, uint64_t a,
-                  uint64_t b, const char *detail);
+void ns__db_event(struct ns_db *db, ns_event_kind kind, ns_status status, uint64_t txn_id,
+                  uint64_t a, uint64_t b, const char *detail);
 uint64_t ns__fork_count(void);
 /* NS_INVALID for NULL, NS_FORKED in a child process. */
 ns_status ns__db_usable(const struct ns_db *db);
@@ -128,9 +130,9 @@ ns_status ns__locate(const struct ns_vfs *vfs, struct ns_vfs_file *handle, struc
                      struct ns__located *out);
 
 /* ---- commit.c ---- */
-/* Applies, logs, publishes. record: id, time, note, body, op_count filled in; chain_expected (may be NULL) must come out. Seat held.
+/* Applies, logs, publishes. record: id, time, note, body, op_count filled in. Seat held.
  * NS_UNKNOWN: see northstar.h. */
-ns_status ns__db_commit(struct ns_db *db, struct ns__record *record, const uint8_t *chain_expected);
+ns_status ns__db_commit(struct ns_db *db, struct ns__record *record);
 /* Applies a record that is in the log already (recovery). */
 ns_status ns__db_replay(struct ns_db *db, const struct ns__record *record, uint64_t log_end);
 bool ns__db_grow_record(struct ns_db *db, uint64_t bytes);

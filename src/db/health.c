@@ -25,14 +25,15 @@ ns_status ns__db_usable(const struct ns_db *db)
 {
     if (db == NULL) return ns__error(NS_INVALID, "the database handle is NULL");
     if (db->fork_count != ns__atomic_load_relaxed(&forks)) {
-        return ns__error(NS_FORKED, "the handle of %s was opened before fork(); open a new one here",
+        return ns__error(NS_FORKED,
+                         "the handle of %s was opened before fork(); open a new one here",
                          db->path != NULL ? db->path : "this database");
     }
     return NS_OK;
 }
 
-void ns__db_event(struct ns_db *db, ns_event_kind kind, ns_status status, uint64_t txn_id, uint64_t a,
-                  uint64_t b, const char *detail)
+void ns__db_event(struct ns_db *db, ns_event_kind kind, ns_status status, uint64_t txn_id,
+                  uint64_t a, uint64_t b, const char *detail)
 {
     if (db->options.on_event == NULL) return;
     struct ns_event event = {

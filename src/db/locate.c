@@ -50,7 +50,8 @@ static ns_status try_page_size(const struct probe *probe, uint32_t page_size,
 static bool may_be_torn(const uint8_t *block, const char magic[8])
 {
     size_t same = 0;
-    while (same < 8 && block[same] == (uint8_t)magic[same]) same++;
+    while (same < 8 && block[same] == (uint8_t)magic[same])
+        same++;
     if (same == 8) return true;
     return is_zero(block + same, 8 - same);
 }
@@ -69,7 +70,8 @@ static ns_status creation_was_cut(const struct probe *probe, uint32_t page_size,
         NS_TRY(read_block(probe, (uint64_t)page * page_size, block));
         if (!may_be_torn(block, "NSTARLOG")) return NS_OK;
         uint64_t sequence = ns__load64(block + 24);
-        if (sequence > 2 || ns__load64(block + 32) != 0 || ns__load32(block + 40) != 0) return NS_OK;
+        if (sequence > 2 || ns__load64(block + 32) != 0 || ns__load32(block + 40) != 0)
+            return NS_OK;
     }
     *is_so_out = true;
     return NS_OK;
@@ -92,8 +94,10 @@ static ns_status take(const struct ns__meta meta[2], const ns_status status[2], 
     int other = 1 - newest;
     out->newest = meta[newest];
     out->has_older = status[other] == NS_OK;
-    if (out->has_older) out->older = meta[other];
-    else NS__MARK(meta_fallback);
+    if (out->has_older)
+        out->older = meta[other];
+    else
+        NS__MARK(meta_fallback);
     return NS_OK;
 }
 

@@ -6,15 +6,15 @@
 #include <stdio.h>
 #include "db/db.h"
 
-#define EXTENT_BYTES_MIN (UINT64_C(256) << 10)
+#define EXTENT_BYTES_MIN (UINT64_C(128) << 10)
 #define EXTENT_BYTES_MAX (UINT64_C(8) << 20)
 
 /* ---- options ---- */
 
 static ns_status check_options(const ns_options *o)
 {
-    const uint32_t known = NS_MUST_EXIST | NS_MUST_CREATE | NS_RDONLY | NS_EXCLUSIVE | NS_NO_THREADS |
-                           NS_IN_MEMORY | NS_LOG_PADDED;
+    const uint32_t known = NS_MUST_EXIST | NS_MUST_CREATE | NS_RDONLY | NS_EXCLUSIVE |
+                           NS_NO_THREADS | NS_IN_MEMORY | NS_LOG_PADDED;
     if ((o->flags & ~known) != 0) {
         return ns__error(NS_INVALID, "options.flags has unknown bits %#x", o->flags & ~known);
     }
@@ -55,22 +55,41 @@ static void fill_defaults(struct ns_db *db)
     if (o->max_readers == 0) o->max_readers = NS__DEFAULT_READERS;
     if (o->frame_bytes == 0) {
         uint64_t share = db->vfs->memory_bytes(db->vfs->ctx) / 16;
-        o->frame_bytes = share > 0 && share < NS__DEFAULT_FRAME_BYTES ? share
-                                                                      : NS__DEFAULT_FRAME_BYTES;
+        o->frame_bytes =
+            share > 0 && share < NS__DEFAULT_FRAME_BYTES ? share : NS__DEFAULT_FRAME_BYTES;
     }
 }
 
 /* ---- the file ---- */
 
+/* What a user would want to know. */
+static ns_status explain_open(ns_status status, uint32_t flags)
+{
+    bool is_rdonly = (flags & NS_RDONLY) != 0;
+    if (status == NS_READONLY) {
+        return ns__error(status, is_rdonly
+                                     ? "no permission to read it"
+                                     : "no permission to write it (NS_RDONLY would only read)");
+    }
+    if (status == NS_UNSUPPORTED) return ns__error(status, "not a regular file");
+    if (status == NS_IO) {
+        return ns__error(status, "cannot be opened: its directory does not exist, or the system "
+                                 "reports an I/O error");
+    }
+    return ns__error(status, "%s", ns_status_text(status));
+}
+
 static ns_status open_file(struct ns_db *db)
 {
     uint32_t flags = db->options.flags, how = 0;
-    if ((flags & NS_RDONLY) != 0) how = NS_VFS_READ_ONLY | NS_VFS_PRIVATE;
-    else if ((flags & NS_MUST_EXIST) == 0) how = NS_VFS_CREATE;
+    if ((flags & NS_RDONLY) != 0)
+        how = NS_VFS_READ_ONLY | NS_VFS_PRIVATE;
+    else if ((flags & NS_MUST_EXIST) == 0)
+        how = NS_VFS_CREATE;
     if ((flags & NS_MUST_CREATE) != 0) how |= NS_VFS_EXCLUSIVE;
     ns_status status = db->vfs->open(db->vfs->ctx, db->path, how, &db->handle);
     if (status == NS_NOTFOUND) return NS_NOTFOUND;
-    if (status != NS_OK) return ns__error(status, "%s", ns_status_text(status));
+    if (status != NS_OK) return explain_open(status, flags);
     uint32_t kind = (flags & NS_RDONLY) != 0 ? NS_VFS_SHARED : NS_VFS_SOLE;
     status = db->vfs->lock(db->vfs->ctx, db->handle, kind);
     if (status == NS_BUSY) {
@@ -103,12 +122,12 @@ static void choose_history(struct ns_db *db, bool is_new)
 static struct ns__pager_options pager_options(const struct ns_db *db)
 {
     return (struct ns__pager_options){.frame_bytes = db->options.frame_bytes,
-                                      .holder_max = db->options.max_readers + 2};
+                                      .holder_max = db->options.max_readers + NS__SPARE_SLOTS};
 }
 
 static ns_status start_snapshots(struct ns_db *db, const struct ns__root *root)
 {
-    return ns__snapshots_init(&db->snapshots, &db->alloc, db->options.max_readers + 2, root);
+    return ns__snapshots_init(&db->snapshots, &db->alloc, db->options.max_readers, root);
 }
 
 /* ---- creating ---- */
@@ -178,7 +197,8 @@ static ns_status replay_one(struct ns_db *db, const struct ns__record *record, u
     ns__record_encode(&again, newest.chain, header);
     if (record->txn_id != newest.txn_id + 1 ||
         memcmp(again.chain, record->chain, sizeof again.chain) != 0) {
-        return ns__error(NS_CORRUPT, "record %llu does not continue the chain after transaction %llu",
+        return ns__error(NS_CORRUPT,
+                         "record %llu does not continue the chain after transaction %llu",
                          (unsigned long long)record->txn_id, (unsigned long long)newest.txn_id);
     }
     uint64_t ops;
@@ -236,8 +256,10 @@ static ns_status recover_log(struct ns_db *db, const struct ns__located *located
     struct ns__log_tail tail;
     NS_TRY(ns__log_find_end(db->log, meta->log_replay, known, &tail));
     db->is_opened_clean = tail.is_clean && tail.end == meta->log_replay;
-    if (db->is_opened_clean) NS__MARK(clean_open);
-    else NS__MARK(recovery_unclean);
+    if (db->is_opened_clean)
+        NS__MARK(clean_open);
+    else
+        NS__MARK(recovery_unclean);
     NS_TRY(ns__log_settle(db->log, &tail));
     /* What was read may have come from a cache that a failed sync left behind: the chosen meta is made durable too. */
     if (!db->is_opened_clean) NS_TRY(ns__pager_rewrite_meta(db->pager));
@@ -266,7 +288,8 @@ static ns_status load(struct ns_db *db, const struct ns__located *located)
         .extent_bytes = extent_bytes(db),
         .is_padded = (meta->flags & NS__META_FLAG_LOG_PADDED) != 0,
     };
-    NS_TRY(ns__log_load(&db->pager->file, &db->pager->space, &db->alloc, &log_options, pages, &db->log));
+    NS_TRY(ns__log_load(&db->pager->file, &db->pager->space, &db->alloc, &log_options, pages,
+                        &db->log));
     if (db->fields->floor_log < ns__log_start(db->log)) { /* the newer meta that said so is lost */
         db->fields->floor_txn = meta->txn_id;
         memcpy(db->fields->floor_chain, meta->chain, sizeof meta->chain);
@@ -279,6 +302,9 @@ static ns_status recover(struct ns_db *db, const struct ns__located *located)
 {
     uint64_t began = db->vfs->monotonic_ns(db->vfs->ctx);
     NS_TRY(load(db, located));
+    if (!located->has_older && (db->options.flags & NS_RDONLY) == 0) {
+        NS_TRY(ns__db_run_checkpoint(db));
+    }
     db->recovery_us = (db->vfs->monotonic_ns(db->vfs->ctx) - began) / 1000;
     if (!db->is_opened_clean) {
         ns__db_event(db, NS_EVENT_RECOVERED, NS_OK, 0, db->recovered_txns, db->recovery_us, "");
@@ -319,7 +345,7 @@ static void free_locks(struct ns_db *db)
 
 static void free_txns(struct ns_db *db)
 {
-    for (uint32_t i = 0; i < db->snapshots.slot_count; i++) {
+    for (uint32_t i = 0; i < db->snapshots.slot_count + NS__SPARE_SLOTS; i++) {
         ns__alloc_release(&db->alloc, db->snapshots.slots[i].owner, sizeof(ns_txn));
     }
 }
@@ -336,7 +362,8 @@ static void destroy(struct ns_db *db)
     ns__snapshots_deinit(&db->snapshots);
     ns__pager_free(db->pager);
     ns__alloc_release(&db->alloc, db->record, db->record_capacity);
-    ns__alloc_release(&db->alloc, db->held, (db->options.max_readers + 2) * sizeof *db->held);
+    ns__alloc_release(&db->alloc, db->held,
+                      (db->options.max_readers + NS__SPARE_SLOTS) * sizeof *db->held);
     ns__alloc_release(&db->alloc, db->fields, sizeof *db->fields);
     if (db->handle != NULL) db->vfs->close(db->vfs->ctx, db->handle);
     ns__mem_free(db->world);
@@ -362,7 +389,8 @@ static ns_status init_handle(struct ns_db *db, const char *path)
     if (db->path == NULL) return NS_NOMEM;
     memcpy(db->path, path, strlen(path) + 1);
     fill_defaults(db);
-    db->held = ns__alloc(&db->alloc, (db->options.max_readers + 2) * sizeof *db->held);
+    db->held =
+        ns__alloc(&db->alloc, (db->options.max_readers + NS__SPARE_SLOTS) * sizeof *db->held);
     db->fields = ns__alloc_zeroed(&db->alloc, sizeof *db->fields);
     if (db->held == NULL || db->fields == NULL) return NS_NOMEM;
     ns__writeset_init(&db->writeset, &db->alloc, 0x6e6f72746873746au);
@@ -376,7 +404,9 @@ static ns_status open_database(struct ns_db *db, const char *path, struct ns__lo
     NS_TRY(open_file(db));
     NS_TRY(ns__locate(db->vfs, db->handle, &db->alloc, located));
     if (located->is_new && (db->options.flags & NS_RDONLY) != 0) {
-        return ns__error(NS_NOTADB, "the file is empty; a read-only handle cannot create");
+        return ns__error(NS_NOTADB, located->file_bytes == 0
+                                        ? "the file is empty; a read-only handle cannot create"
+                                        : "its creation was cut short; open it once for writing");
     }
     bool is_absent = located->is_new && (db->options.flags & NS_MUST_EXIST) != 0;
     if (is_absent) return ns__error(NS_NOTADB, "the file holds no database");
@@ -441,18 +471,8 @@ ns_status ns_db_close(ns_db *db)
     if (readers > 0) {
         return ns__error(NS_BUSY, "close: %llu log readers are open", (unsigned long long)readers);
     }
-    if (open > 0 && !db->helper.is_running) {
-        return ns__error(NS_BUSY, "close: %u transactions are open", open);
-    }
-    ns__helper_stop(db); /* it may hold a slot while it checkpoints */
-    open = ns__snapshots_open(&db->snapshots);
-    if (open > 0) {
-        if ((db->options.flags & (NS_NO_THREADS | NS_RDONLY)) == 0) {
-            db->helper.is_stopping = false;
-            NS_TRY(ns__helper_start(db));
-        }
-        return ns__error(NS_BUSY, "close: %u transactions are open", open);
-    }
+    if (open > 0) return ns__error(NS_BUSY, "close: %u transactions are open", open);
+    ns__helper_stop(db);
     ns_status status = write_out(db);
     struct ns__error_saved saved;
     ns__error_save(&saved);

@@ -32,14 +32,16 @@ static ns_status busy(struct ns_db *db, bool is_mine, uint32_t timeout_ms)
 {
     uint64_t held_ms = (db->vfs->monotonic_ns(db->vfs->ctx) - db->seat.since_ns) / 1000000;
     if (is_mine) {
-        return ns__error(NS_BUSY, "this thread has an NS_WRITE transaction open (for %llu ms); end "
-                                  "it first",
+        return ns__error(NS_BUSY,
+                         "this thread has an NS_WRITE transaction open (for %llu ms); end "
+                         "it first",
                          (unsigned long long)held_ms);
     }
-    return ns__error(NS_BUSY,
-                     "waited %u ms for the writer's seat; another thread's NS_WRITE transaction has "
-                     "held it for %llu ms",
-                     timeout_ms, (unsigned long long)held_ms);
+    return ns__error(
+        NS_BUSY,
+        "waited %u ms for the writer's seat; another thread's NS_WRITE transaction has "
+        "held it for %llu ms",
+        timeout_ms, (unsigned long long)held_ms);
 }
 
 static void leave_queue(struct ns__seat *seat, struct ns__seat_waiter *waiter)
@@ -104,8 +106,10 @@ ns_status ns__seat_take(struct ns_db *db, uint32_t timeout_ms)
     } else {
         struct ns__seat_waiter waiter;
         waiter_init(&waiter);
-        if (seat->last != NULL) seat->last->next = &waiter;
-        else seat->first = &waiter;
+        if (seat->last != NULL)
+            seat->last->next = &waiter;
+        else
+            seat->first = &waiter;
         seat->last = &waiter;
         if (!wait_granted(seat, &waiter, timeout_ms)) {
             leave_queue(seat, &waiter);

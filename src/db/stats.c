@@ -35,7 +35,10 @@ static ns_status fill_tree(ns_db *db, ns_db_stats_t *stats)
 {
     struct ns__slot *slot;
     struct ns__root root;
-    NS_TRY(ns__slot_take(&db->snapshots, &slot));
+    if (ns__slot_take(&db->snapshots, &slot) != NS_OK) {
+        NS_TRY(ns__slot_take_spare(&db->snapshots, &slot));
+    }
+    ns__atomic_store_relaxed(&slot->mode, 0); /* not a transaction: ns_db_readers passes over it */
     ns__slot_hold(&db->snapshots, slot, &root);
     stats->txn_id = root.txn_id;
     stats->unix_us = root.unix_us;
@@ -54,8 +57,8 @@ static void fill_space(ns_db *db, ns_db_stats_t *stats)
     struct ns__pager *pager = db->pager;
     uint64_t page_size = stats->page_size;
     uint64_t pages = ns__space_file_pages(&pager->space);
-    uint32_t last = ns__region_of_range(stats->page_size,
-                                        (pages - 1) / ns__range_pages(stats->page_size));
+    uint32_t last =
+        ns__region_of_range(stats->page_size, (pages - 1) / ns__range_pages(stats->page_size));
     stats->file_bytes = pages * page_size;
     stats->free_bytes = ns__space_free_pages(&pager->space) * page_size;
     stats->log_bytes = ns__log_pages(db->log) * page_size;
@@ -104,7 +107,8 @@ ns_status ns_db_stats(ns_db *db, ns_db_stats_t *out, size_t out_size)
 {
     if (out != NULL) memset(out, 0, out_size);
     NS_TRY(ns__db_usable(db));
-    if (out == NULL || out_size == 0) return ns__error(NS_INVALID, "ns_db_stats: no room for figures");
+    if (out == NULL || out_size == 0)
+        return ns__error(NS_INVALID, "ns_db_stats: no room for figures");
     ns_db_stats_t stats = {.page_size = db->pager->file.page_size};
     NS_TRY(fill_tree(db, &stats));
     fill_space(db, &stats);

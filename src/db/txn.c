@@ -37,8 +37,7 @@ static void start(ns_txn *txn, ns_txn_mode mode)
     txn->note = (ns_slice){NULL, 0};
     txn->cursors = NULL;
     txn->commit_us = root.unix_us;
-    ns__view_init(&txn->view, &db->pager->pages, &root,
-                  mode == NS_WRITE ? &db->writeset : NULL);
+    ns__view_init(&txn->view, &db->pager->pages, &root, mode == NS_WRITE ? &db->writeset : NULL);
     txn->state = NS__TXN_ACTIVE;
 }
 
@@ -76,12 +75,10 @@ ns_status ns_txn_begin(ns_db *db, ns_txn_mode mode, ns_txn **txn_out)
         start(*txn_out, NS_READ);
         note_time(*txn_out);
         return NS_OK;
-    case NS_WRITE:
-        return begin_write(db, txn_out);
+    case NS_WRITE: return begin_write(db, txn_out);
     case NS_OPTIMISTIC:
         return ns__error(NS_UNSUPPORTED, "NS_OPTIMISTIC transactions are not in this version");
-    default:
-        return ns__error(NS_INVALID, "ns_txn_begin: unknown mode %u", mode);
+    default: return ns__error(NS_INVALID, "ns_txn_begin: unknown mode %u", mode);
     }
 }
 
@@ -127,9 +124,8 @@ static ns_status build_record(ns_txn *txn, struct ns__record *record)
 {
     ns_db *db = txn->db;
     size_t bytes;
-    *record = (struct ns__record){.txn_id = txn->view.root.txn_id + 1,
-                                  .unix_us = txn->commit_us,
-                                  .note = txn->note};
+    *record = (struct ns__record){
+        .txn_id = txn->view.root.txn_id + 1, .unix_us = txn->commit_us, .note = txn->note};
     ns__writeset_body_size(&db->writeset, &bytes, &record->op_count);
     if (!ns__db_grow_record(db, bytes + 1)) return NS_NOMEM;
     ns__writeset_body_encode(&db->writeset, db->record);
@@ -141,11 +137,8 @@ static ns_status commit_changes(ns_txn *txn, uint64_t *txn_id_out)
 {
     struct ns__record record;
     NS_TRY(build_record(txn, &record));
-    if (record.op_count == 0) {
-        NS__MARK(empty_commit);
-        return NS_OK;
-    }
-    ns_status status = ns__db_commit(txn->db, &record, NULL);
+    if (record.op_count == 0) return NS_OK; /* its changes cancelled out */
+    ns_status status = ns__db_commit(txn->db, &record);
     if (status == NS_OK || status == NS_UNKNOWN) *txn_id_out = record.txn_id;
     return status;
 }
@@ -157,6 +150,7 @@ ns_status ns_txn_commit(ns_txn *txn, uint64_t *txn_id_out)
     ns_db *db = txn->db;
     uint64_t txn_id = txn->view.root.txn_id;
     bool is_changed = txn->mode == NS_WRITE && !ns__writeset_is_empty(&db->writeset);
+    if (!is_changed) NS__MARK(empty_commit);
     ns_status status = NS_OK;
     if (txn->failed != NS_OK) {
         status = ns__error(txn->failed, "commit refused: a change in this transaction failed (%s)",
@@ -187,7 +181,8 @@ ns_status ns_txn_reset(ns_txn *txn)
 ns_status ns_txn_renew(ns_txn *txn)
 {
     NS_TRY(usable(txn));
-    if (txn->mode != NS_READ) return ns__error(NS_INVALID, "only an NS_READ transaction is renewed");
+    if (txn->mode != NS_READ)
+        return ns__error(NS_INVALID, "only an NS_READ transaction is renewed");
     detach_cursors(txn);
     start(txn, NS_READ);
     note_time(txn);

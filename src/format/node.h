@@ -199,8 +199,7 @@ static inline void ns__node_leaf_cell(const uint8_t *node, const uint8_t *cell,
     entry_out->version = ns__node_version_base(node) + version;
     entry_out->value_bytes = word >> 1;
     entry_out->is_run = (word & 1) != 0;
-    entry_out->cell_bytes =
-        (uint32_t)(entry_out->value - cell) + ns__node_stored_bytes(entry_out);
+    entry_out->cell_bytes = (uint32_t)(entry_out->value - cell) + ns__node_stored_bytes(entry_out);
 }
 
 static inline void ns__node_branch_cell(const uint8_t *cell, struct ns__node_entry *entry_out)
@@ -280,7 +279,8 @@ static inline uint32_t ns__node_head_of(const uint8_t *rest, size_t rest_bytes)
 {
     if (rest_bytes >= 4) return ns__load32_be(rest);
     uint32_t head = 0;
-    for (size_t i = 0; i < rest_bytes; i++) head |= (uint32_t)rest[i] << (24 - 8 * i);
+    for (size_t i = 0; i < rest_bytes; i++)
+        head |= (uint32_t)rest[i] << (24 - 8 * i);
     return head;
 }
 
@@ -291,10 +291,11 @@ static inline uint32_t ns__node_heads_search(const uint8_t *heads, uint32_t firs
     if (first >= end) return first;
     const uint8_t *base = heads + 4u * (size_t)first;
     uint32_t left = end - first;
-    while (left > 1) { /* without branches: the compiler makes this a conditional move */
-        uint32_t half = left / 2;
-        base += ns__load32(base + 4u * (half - 1)) < head ? 4u * half : 0;
-        left -= half;
+    while (left > 1) { /* the mask keeps branches, which nobody could predict, out of the loop */
+        size_t half = left / 2;
+        size_t is_below = ns__load32(base + 4u * (half - 1)) < head;
+        base += (0 - is_below) & (4u * half);
+        left -= (uint32_t)half;
     }
     return (uint32_t)(base - heads) / 4u + (ns__load32(base) < head);
 }
@@ -315,6 +316,14 @@ static inline int ns__node_tail_compare(const uint8_t *rest, size_t rest_bytes,
 static inline int ns__node_prefix_compare(const uint8_t *node, ns_slice key)
 {
     uint32_t prefix_bytes = ns__node_prefix_bytes(node);
+    if (key.size >= 8 && prefix_bytes <= 8) { /* the usual case; nodes are longer than this */
+        if (prefix_bytes == 0) return 0;
+        uint64_t mask = UINT64_MAX >> (64 - 8 * prefix_bytes);
+        uint64_t difference = (ns__load64(key.data) ^ ns__load64(ns__node_prefix(node))) & mask;
+        if (difference == 0) return 0;
+        int byte = __builtin_ctzll(difference) / 8;
+        return ((const uint8_t *)key.data)[byte] < ns__node_prefix(node)[byte] ? -1 : 1;
+    }
     size_t n = key.size < prefix_bytes ? key.size : prefix_bytes;
     int order = n > 0 ? memcmp(key.data, ns__node_prefix(node), n) : 0;
     if (order != 0) return order;
@@ -329,30 +338,39 @@ static inline uint32_t ns__node_ties_end(const uint8_t *heads, uint32_t lo, uint
     return head == UINT32_MAX ? count : ns__node_heads_search(heads, lo + 1, count, head + 1);
 }
 
-/* Leaf: index in [first, count] of the first entry from `first` on whose key is not below key.
- * *found_out: it is key itself, and *entry_out is filled. */
-static inline uint32_t ns__node_search(const uint8_t *node, uint32_t first, ns_slice key,
-                                       struct ns__node_entry *entry_out, bool *found_out)
+/* Leaf: index in [first, count] of the first entry from `first` on whose head is not below that of
+ * key; behind it the key itself may be, at once or after others with the same head. */
+static inline uint32_t ns__node_search_heads(const uint8_t *node, uint32_t first, ns_slice key)
 {
     uint32_t count = ns__node_count(node);
     int order = ns__node_prefix_compare(node, key);
-    *found_out = false;
     if (order != 0) return order < 0 ? first : count;
-
     const uint8_t *rest = (const uint8_t *)key.data + ns__node_prefix_bytes(node);
-    size_t rest_bytes = key.size - ns__node_prefix_bytes(node);
+    uint32_t head = ns__node_head_of(rest, key.size - ns__node_prefix_bytes(node));
+    return ns__node_heads_search(node + ns__node_heads_offset(node), first, count, head);
+}
+
+/* Leaf: goes on from lo, the result of ns__node_search_heads, as ns__node_search. */
+static inline uint32_t ns__node_search_cells(const uint8_t *node, uint32_t lo, ns_slice key,
+                                             struct ns__node_entry *entry_out, bool *found_out)
+{
+    uint32_t count = ns__node_count(node), prefix_bytes = ns__node_prefix_bytes(node);
+    *found_out = false;
+    if (lo >= count || key.size < prefix_bytes) return lo;
+
+    const uint8_t *rest = (const uint8_t *)key.data + prefix_bytes;
+    size_t rest_bytes = key.size - prefix_bytes;
     uint32_t head = ns__node_head_of(rest, rest_bytes);
-    uint32_t heads_offset = ns__node_heads_offset(node);
-    const uint8_t *heads = node + heads_offset;
+    const uint8_t *heads = node + ns__node_heads_offset(node);
     const uint8_t *slots = heads + 4u * count;
-    uint32_t lo = ns__node_heads_search(heads, first, count, head);
-    if (lo >= count || ns__load32(heads + 4u * lo) != head) return lo;
+    if (ns__load32(heads + 4u * lo) != head) return lo;
+    if (ns__node_prefix_compare(node, key) != 0) return lo;
 
     uint32_t hi = ns__node_ties_end(heads, lo, count, head);
     while (lo < hi) {
         uint32_t middle = lo + (hi - lo) / 2;
         ns__node_leaf_cell(node, node + ns__load16(slots + 2u * middle), entry_out);
-        order = ns__node_tail_compare(rest, rest_bytes, entry_out);
+        int order = ns__node_tail_compare(rest, rest_bytes, entry_out);
         if (order == 0) {
             *found_out = true;
             return middle;
@@ -364,6 +382,15 @@ static inline uint32_t ns__node_search(const uint8_t *node, uint32_t first, ns_s
         }
     }
     return lo;
+}
+
+/* Leaf: index in [first, count] of the first entry from `first` on whose key is not below key.
+ * *found_out: it is key itself, and *entry_out is filled. */
+static inline uint32_t ns__node_search(const uint8_t *node, uint32_t first, ns_slice key,
+                                       struct ns__node_entry *entry_out, bool *found_out)
+{
+    uint32_t lo = ns__node_search_heads(node, first, key);
+    return ns__node_search_cells(node, lo, key, entry_out, found_out);
 }
 
 /* Branch: the last child from `first` on whose separator is not above key; `first` if none is. */
@@ -401,10 +428,10 @@ int ns__node_separator_compare(const uint8_t *node, uint32_t index, ns_slice key
 /* ---- validation ---- */
 
 /* Is this page, found at any place, a node of page_size that the accessors (and btree's) can read
- * without leaving it? Checks type, level, counts, all offsets, cells and sizes; that references name
- * a file page when from_file; that separators and keys respect the limits; that heads are in order;
- * that cells are disjoint and account for the heap. Not: full key order, birth, checksum. NULL if it is, else a static text that
- * says what is wrong. */
+ * without leaving it? Checks type, level, counts, all offsets, cells and sizes; that references
+ * name a file page when from_file; that separators and keys respect the limits; that heads are in
+ * order; that cells are disjoint and account for the heap. Not: full key order, birth, checksum.
+ * NULL if it is, else a static text that says what is wrong. */
 const char *ns__node_invalid(const uint8_t *node, uint32_t page_size, bool from_file);
 
 #endif

@@ -114,8 +114,9 @@ struct ns__log_change {
 
 /* Writes both maps in turn, then makes the change visible. Holds map_lock: the caller. */
 ns_status ns__log_map_publish(struct ns__log *log, struct ns__log_change *change);
-/* Makes the older map say what the newest one says, if it does not. map_lock: the caller. */
-ns_status ns__log_map_repair(struct ns__log *log);
+/* After a load: makes the newest map durable where it is, then makes the older one say the same, if
+ * it does not. map_lock: the caller. */
+ns_status ns__log_map_confirm(struct ns__log *log);
 /* Reads maps and chain into a new log. */
 ns_status ns__log_map_load(struct ns__log *log, uint64_t page_limit);
 

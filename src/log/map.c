@@ -12,7 +12,10 @@
  *  2. A continuation page is never changed. A list whose oldest part changed gets a fresh chain, in
  *     fresh pages, synced before a map names it; the old chain is given back when neither does.
  *  3. After a failure while a map is written, file->sync_failed is set and no map is written again:
- *     what the medium holds is for the next open to see.
+ *     what the medium holds is for the next open to see. That open may see the failed write in the
+ *     system's memory although the medium has not got it. So it writes the newest map once more, as
+ *     it is, before anything else (ns__log_map_confirm); only the newest can be in doubt, because
+ *     it was not begun before the other one was durable.
  *
  * The order in ns__log_map_publish: chain pages; first map; second map; the list in memory; old
  * chain pages to the space. */
@@ -193,14 +196,16 @@ ns_status ns__log_map_publish(struct ns__log *log, struct ns__log_change *change
     return NS_OK;
 }
 
-ns_status ns__log_map_repair(struct ns__log *log)
+ns_status ns__log_map_confirm(struct ns__log *log)
 {
-    if (!log->maps_differ) return NS_OK;
     struct ns__logmap map;
     fill_map(log, &log->list, &log->chain, &map);
     map.epoch = (uint32_t)ns__atomic_load(&log->epoch);
     map.watermark = log->map_watermark;
     map.flags = ns__atomic_load(&log->is_in_use) != 0 ? NS__LOGMAP_FLAG_IN_USE : 0;
+    map.sequence = log->sequence;
+    NS_TRY(write_map(log, &map));
+    if (!log->maps_differ) return NS_OK;
     map.sequence = log->sequence + 1;
     NS_TRY(write_map(log, &map));
     log->sequence = map.sequence;

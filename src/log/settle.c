@@ -5,8 +5,8 @@
  * never finished. So [w, x), even when it is empty, is written once more, to a fresh extent.
  *
  * The order of steps.
- *  1. If the two maps differ, the older one is made like the newest: from here on no map names
- *     pages that the space takes for free.
+ *  1. The newest map is written once more in its place; then, if they differ, the older one is made
+ *     like it: from here on both are durable and no map names pages that the space takes for free.
  *  2. A fresh run of pages is taken and zeroed durably.
  *  3. The envelopes of [w, x) are written there, at the same log offsets, with the same payloads,
  *     under the next epoch; the file is synced.
@@ -211,7 +211,7 @@ static ns_status settle(struct ns__log *log, const struct ns__log_tail *tail)
     if (!is_tail || ns__atomic_load(&log->is_settled) != 0) {
         return ns__error(NS_INTERNAL, "log: settled twice, or with a tail of another log");
     }
-    NS_TRY(ns__log_map_repair(log));
+    NS_TRY(ns__log_map_confirm(log));
     if (tail->is_clean) {
         NS__MARK(clean_open);
     } else {

@@ -21,7 +21,8 @@ static ns_status list_reserve(struct ns__alloc *alloc, struct ns__number_list *l
 {
     if (list->capacity - list->count >= more) return NS_OK;
     uint64_t capacity = list->capacity < 64 ? 64 : list->capacity;
-    while (capacity - list->count < more) capacity *= 2;
+    while (capacity - list->count < more)
+        capacity *= 2;
     uint64_t *numbers = ns__alloc_resize(alloc, list->numbers, list->capacity * sizeof *numbers,
                                          capacity * sizeof *numbers);
     if (numbers == NULL) return NS_NOMEM;
@@ -142,10 +143,10 @@ ns_status ns__change_node_new(struct ns__change *change, uint8_t **node_out)
 static void zero_gap(uint8_t *node)
 {
     uint32_t count = ns__node_count(node);
-    uint32_t end = ns__node_has_refs(node)
-                       ? ns__node_refs_offset(node) + 14 * count
-                       : NS__NODE_HEADER_BYTES + ((ns__node_prefix_bytes(node) + 7u) & ~7u) +
-                             6 * count;
+    uint32_t end =
+        ns__node_has_refs(node)
+            ? ns__node_refs_offset(node) + 14 * count
+            : NS__NODE_HEADER_BYTES + ((ns__node_prefix_bytes(node) + 7u) & ~7u) + 6 * count;
     uint32_t heap = ns__load32(node + NS__NODE_HEAP);
     NS_ASSERT(end <= heap);
     memset(node + end, 0, heap - end);
@@ -162,8 +163,7 @@ static ns_status write_node(struct ns__change *change, uint8_t *node, uint64_t *
     NS_TRY(push_run(change, &change->born_pages, page, 1));
     zero_gap(node);
     ns__store64(node + NS__NODE_BIRTH, change->generation);
-    uint64_t checksum =
-        ns__page_checksum(node, page_size, ns__page_seed(pager->file.uuid, page));
+    uint64_t checksum = ns__page_checksum(node, page_size, ns__page_seed(pager->file.uuid, page));
     ns__store64(node + NS__NODE_CHECKSUM, checksum);
     ns__space_note_write(&pager->space, page);
     NS_TRY(ns__file_write(&pager->file, page * page_size, node, page_size));
@@ -241,8 +241,10 @@ static ns_status drop_thing(struct ns__change *change, uint64_t number, uint64_t
     struct ns__thing **list = pages == 0 ? &change->dead_frames : &change->dead_pages;
     thing->next = *list;
     *list = thing;
-    if (pages == 0) change->dead_frame_count++;
-    else change->dead_page_count++;
+    if (pages == 0)
+        change->dead_frame_count++;
+    else
+        change->dead_page_count++;
     return NS_OK;
 }
 
@@ -319,7 +321,8 @@ ns_status ns__pager_reserve_events(struct ns__pager *pager, uint64_t more)
     more += pager->events_kept;
     if (pager->event_capacity - pager->event_count >= more) return NS_OK;
     uint64_t capacity = pager->event_capacity < 256 ? 256 : pager->event_capacity;
-    while (capacity - pager->event_count < more) capacity *= 2;
+    while (capacity - pager->event_count < more)
+        capacity *= 2;
     struct ns__page_event *events =
         ns__alloc_resize(pager->alloc, pager->events, pager->event_capacity * sizeof *events,
                          capacity * sizeof *events);
@@ -332,8 +335,7 @@ ns_status ns__pager_reserve_events(struct ns__pager *pager, uint64_t more)
 ns_status ns__change_prepare(struct ns__change *change)
 {
     struct ns__pager *pager = change->pager;
-    NS_TRY(ns__pager_reserve_events(pager,
-                                    change->dead_page_count + change->born_pages.count / 2));
+    NS_TRY(ns__pager_reserve_events(pager, change->dead_page_count + change->born_pages.count / 2));
     uint64_t placed = pager->placed < dirty_after(change) ? pager->placed : dirty_after(change);
     return ns__space_promise(&pager->space, dirty_after(change) - placed, change->use_reserve);
 }
@@ -416,9 +418,11 @@ void ns__change_abort(struct ns__change *change)
 static uint32_t with_metas(const struct ns__pager *pager, const uint64_t *held, uint32_t count,
                            uint64_t *out)
 {
-    uint64_t metas[2] = {pager->older_generation, pager->meta != NULL ? pager->meta->generation : 0};
+    uint64_t metas[2] = {pager->older_generation,
+                         pager->meta != NULL ? pager->meta->generation : 0};
     uint32_t n = 0, m = 0, i = 0;
-    while (m < 2 && metas[m] == 0) m++;
+    while (m < 2 && metas[m] == 0)
+        m++;
     while (i < count || m < 2) {
         uint64_t next = i < count && (m == 2 || held[i] <= metas[m]) ? held[i++] : metas[m++];
         if (n == 0 || out[n - 1] != next) out[n++] = next;

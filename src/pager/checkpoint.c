@@ -10,7 +10,8 @@
  *
  * Invariants.
  *   K1  An image holds file references only.
- *   K2  An image's page has the birth of its frame, and, if the frame was dropped while the checkpoint ran, its death.
+ *   K2  An image's page is born with R: roots before R, and those published while the checkpoint runs, keep their references
+ *       to the frame. If the frame was dropped while the checkpoint ran, the page has that death.
  *   K3  Nothing that the two metas in force name is written to before the new meta is durable. */
 #include "base/assert.h"
 #include "base/marks.h"
@@ -53,8 +54,8 @@ static ns_status collect(struct ns__pager *pager, struct ns__checkpoint *checkpo
         }
     }
     NS_ASSERT(pager->infos[ns__ref_number(ref)].image_ref == 0);
-    return append(pager, &checkpoint->frames, &checkpoint->frame_count,
-                  &checkpoint->frame_capacity, ns__ref_number(ref));
+    return append(pager, &checkpoint->frames, &checkpoint->frame_count, &checkpoint->frame_capacity,
+                  ns__ref_number(ref));
 }
 
 /* ---- 2. where ---- */
@@ -65,8 +66,10 @@ static ns_status place(struct ns__pager *pager, pthread_mutex_t *head,
     uint64_t left = checkpoint->frame_count;
     while (left > 0) {
         uint64_t page, pages;
-        NS_TRY(append(pager, &checkpoint->runs, &checkpoint->run_count, &checkpoint->run_capacity, 0));
-        NS_TRY(append(pager, &checkpoint->runs, &checkpoint->run_count, &checkpoint->run_capacity, 0));
+        NS_TRY(
+            append(pager, &checkpoint->runs, &checkpoint->run_count, &checkpoint->run_capacity, 0));
+        NS_TRY(
+            append(pager, &checkpoint->runs, &checkpoint->run_count, &checkpoint->run_capacity, 0));
         checkpoint->run_count -= 2;
         NS_TRY(ns__space_take_promised(&pager->space, left, &page, &pages));
         checkpoint->runs[checkpoint->run_count++] = page;
@@ -127,22 +130,24 @@ static void swing_image(struct ns__pager *pager, uint8_t *image)
 static void zero_gap(uint8_t *image)
 {
     uint32_t count = ns__node_count(image);
-    uint32_t end = ns__node_has_refs(image)
-                       ? ns__node_refs_offset(image) + 14 * count
-                       : NS__NODE_HEADER_BYTES + ((ns__node_prefix_bytes(image) + 7u) & ~7u) +
-                             6 * count;
+    uint32_t end =
+        ns__node_has_refs(image)
+            ? ns__node_refs_offset(image) + 14 * count
+            : NS__NODE_HEADER_BYTES + ((ns__node_prefix_bytes(image) + 7u) & ~7u) + 6 * count;
     uint32_t heap = ns__load32(image + NS__NODE_HEAP);
     NS_ASSERT(end <= heap);
     memset(image + end, 0, heap - end);
 }
 
-static void make_image(struct ns__pager *pager, uint64_t frame, uint64_t page, uint8_t *image)
+static void make_image(struct ns__pager *pager, uint64_t generation, uint64_t frame, uint64_t page,
+                       uint8_t *image)
 {
     uint32_t page_size = pager->pages.page_size;
     const uint8_t *node = frame_node(pager, frame);
     memcpy(image, node, page_size);
     swing_image(pager, image);
     zero_gap(image);
+    ns__store64(image + NS__NODE_BIRTH, generation);
     uint64_t checksum = ns__page_checksum(image, page_size, ns__page_seed(pager->file.uuid, page));
     ns__store64(image + NS__NODE_CHECKSUM, checksum);
     pager->infos[frame].image_ref = ns__ref_file(page, checksum);
@@ -161,7 +166,7 @@ static ns_status write_images(struct ns__pager *pager, struct ns__checkpoint *ch
         while (left > 0 && status == NS_OK) {
             uint64_t now = left < per_write ? left : per_write;
             for (uint64_t i = 0; i < now; i++) {
-                make_image(pager, checkpoint->frames[done + i], page + i,
+                make_image(pager, checkpoint->generation, checkpoint->frames[done + i], page + i,
                            staging + i * page_size);
             }
             status = ns__file_write(&pager->file, page * page_size, staging, now * page_size);
@@ -184,8 +189,10 @@ static ns_status apply_events(struct ns__pager *pager, pthread_mutex_t *head, ui
     pthread_mutex_lock(head);
     uint64_t count = pager->event_count, kept = 0;
     struct ns__page_event *copy = ns__alloc(pager->alloc, (count + 1) * sizeof *copy);
-    if (copy == NULL) status = NS_NOMEM;
-    else if (count > 0) memcpy(copy, pager->events, count * sizeof *copy);
+    if (copy == NULL)
+        status = NS_NOMEM;
+    else if (count > 0)
+        memcpy(copy, pager->events, count * sizeof *copy);
     pthread_mutex_unlock(head);
     uint64_t done = 0;
     for (; done < count && status == NS_OK; done++) {
@@ -284,8 +291,8 @@ static void undo(struct ns__pager *pager, pthread_mutex_t *head, struct ns__chec
 {
     if (ns__atomic_load(&pager->file.sync_failed) != 0) return; /* nothing is reused any more */
     for (uint64_t r = 0; r < checkpoint->live; r += 2) {
-        ns_status status = ns__space_set_live(&pager->space, checkpoint->runs[r],
-                                              checkpoint->runs[r + 1], false);
+        ns_status status =
+            ns__space_set_live(&pager->space, checkpoint->runs[r], checkpoint->runs[r + 1], false);
         (void)status; /* the ranges are loaded: it cannot fail */
     }
     for (uint64_t r = 0; r < checkpoint->run_count; r += 2) {
@@ -335,7 +342,7 @@ ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
                                const struct ns__root *root, const struct ns__meta *fields,
                                struct ns__checkpoint *checkpoint)
 {
-    *checkpoint = (struct ns__checkpoint){0};
+    *checkpoint = (struct ns__checkpoint){.generation = root->generation};
     checkpoint->next = ns__alloc_zeroed(pager->alloc, sizeof *checkpoint->next);
     if (checkpoint->next == NULL) return NS_NOMEM;
     ns_status status = write_all(pager, head, root, fields, checkpoint);
@@ -383,19 +390,19 @@ static void bury(struct ns__pager *pager, struct ns__checkpoint *checkpoint, uin
                  uint64_t death)
 {
     struct ns__frame_info *info = &pager->infos[frame];
-    uint64_t birth = ns__node_birth(frame_node(pager, frame));
     struct ns__thing *thing = checkpoint->things;
     NS_ASSERT(thing != NULL);
     checkpoint->things = thing->next;
     if (info->death != 0) {
         uint64_t page = ns__ref_number(info->image_ref);
-        *thing = (struct ns__thing){pager->change.dead_pages, page, 1, birth, info->death};
+        *thing = (struct ns__thing){pager->change.dead_pages, page, 1, checkpoint->generation,
+                                    info->death};
         pager->change.dead_pages = thing;
         NS_ASSERT(pager->event_count < pager->event_capacity);
-        pager->events[pager->event_count++] =
-            (struct ns__page_event){page, 1, info->death, true};
+        pager->events[pager->event_count++] = (struct ns__page_event){page, 1, info->death, true};
     } else {
-        *thing = (struct ns__thing){pager->change.dead_frames, frame, 0, birth, death};
+        *thing = (struct ns__thing){pager->change.dead_frames, frame, 0,
+                                    ns__node_birth(frame_node(pager, frame)), death};
         pager->change.dead_frames = thing;
         info->death = death;
         pager->dirty--;
@@ -434,5 +441,7 @@ void ns__checkpoint_deinit(struct ns__pager *pager, struct ns__checkpoint *check
 
 bool ns__checkpoint_is_idle(const struct ns__pager *pager, const struct ns__root *root)
 {
-    return pager->meta->txn_id == root->txn_id && pager->meta->log_replay == root->log_end;
+    bool has_both = pager->older_generation != 0; /* else this one brings the second meta back */
+    return has_both && pager->meta->txn_id == root->txn_id &&
+           pager->meta->log_replay == root->log_end;
 }

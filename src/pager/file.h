@@ -24,7 +24,8 @@ struct ns__file {
 ns_status ns__file_read(struct ns__file *file, uint64_t offset, void *out, size_t size);
 ns_status ns__file_write(struct ns__file *file, uint64_t offset, const void *data, size_t size);
 /* A failure sets sync_failed. */
-ns_status ns__file_write_sync(struct ns__file *file, uint64_t offset, const void *data, size_t size);
+ns_status ns__file_write_sync(struct ns__file *file, uint64_t offset, const void *data,
+                              size_t size);
 ns_status ns__file_sync(struct ns__file *file);
 ns_status ns__file_size(struct ns__file *file, uint64_t *size_out);
 

@@ -85,8 +85,10 @@ ns_status ns__pager_create(const struct ns__file *file, struct ns__alloc *alloc,
     if (pager == NULL) return NS_NOMEM;
     ns_status status = build(file, alloc, options, pager);
     if (status == NS_OK) status = ns__space_create(&pager->space);
-    if (status == NS_OK) *pager_out = pager;
-    else ns__pager_free(pager);
+    if (status == NS_OK)
+        *pager_out = pager;
+    else
+        ns__pager_free(pager);
     return status;
 }
 
@@ -105,8 +107,10 @@ ns_status ns__pager_open(const struct ns__file *file, struct ns__alloc *alloc,
         pager->older_generation = older != NULL ? older->generation : 0;
         status = ns__space_open(&pager->space, file_pages, newest, older);
     }
-    if (status == NS_OK) *pager_out = pager;
-    else ns__pager_free(pager);
+    if (status == NS_OK)
+        *pager_out = pager;
+    else
+        ns__pager_free(pager);
     return status;
 }
 

@@ -14,8 +14,9 @@
 #include "pager/waiting.h"
 
 struct ns__frame_info {
-    uint64_t death;     /* generation that dropped it; 0: in the newest root (head lock) */
-    uint64_t image_ref; /* the file page that the running checkpoint gave it; 0: none (checkpoint lock) */
+    uint64_t death; /* generation that dropped it; 0: in the newest root (head lock) */
+    uint64_t
+        image_ref; /* the file page that the running checkpoint gave it; 0: none (checkpoint lock) */
     uint64_t is_placed; /* counted in pager->placed (head lock) */
 };
 
@@ -37,9 +38,9 @@ struct ns__change {
     uint64_t generation;
     struct ns__thing *dead_frames, *dead_pages; /* died in this generation */
     uint64_t dead_frame_count, dead_page_count;
-    struct ns__number_list born_frames;    /* all frames made */
-    struct ns__number_list unborn_frames;  /* made and dropped again */
-    struct ns__number_list born_pages;     /* page, count, page, count, ... */
+    struct ns__number_list born_frames;   /* all frames made */
+    struct ns__number_list unborn_frames; /* made and dropped again */
+    struct ns__number_list born_pages;    /* page, count, page, count, ... */
     struct ns__number_list unborn_pages;
     uint64_t filling; /* frame handed out by node_new and not finished; 0: none */
     bool is_spilling; /* node_new handed out the spill buffer */
@@ -70,7 +71,7 @@ struct ns__pager {
     struct ns__change change;
     uint8_t *spill_buffers[NS__LEVEL_MAX + 1];
 
-    struct ns__meta *meta; /* newest durable */
+    struct ns__meta *meta;     /* newest durable */
     uint64_t older_generation; /* of the older meta's root; 0: there is none */
     struct ns__meta *older;
 
@@ -117,12 +118,13 @@ uint64_t ns__pager_frames_used(const struct ns__pager *pager);
 /* ---- checkpoints: checkpoint.c ---- */
 
 struct ns__checkpoint {
+    uint64_t generation; /* of the root */
     uint64_t *frames; /* children before parents */
     uint64_t frame_count, frame_capacity;
     uint64_t *runs; /* page, count, ... given to the images, in order */
     uint64_t run_count, run_capacity;
-    uint64_t events; /* applied to the space map */
-    uint64_t live;   /* images marked live */
+    uint64_t events;          /* applied to the space map */
+    uint64_t live;            /* images marked live */
     struct ns__thing *things; /* one for each frame, so that finish cannot fail */
     struct ns__meta *next;
 };

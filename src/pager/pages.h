@@ -19,8 +19,8 @@ struct ns__pages {
     const uint8_t *bases[2]; /* of file pages and of frames: index = top bit of the reference */
     uint32_t page_size;
     uint32_t page_shift;
-    uint64_t readable;   /* atomic: file pages that the map shows */
-    uint64_t *verified;  /* atomic bits by page number; reserved memory, as long as the map */
+    uint64_t readable;  /* atomic: file pages that the map shows */
+    uint64_t *verified; /* atomic bits by page number; reserved memory, as long as the map */
     struct ns__pager *pager;
 };
 
@@ -52,8 +52,7 @@ static inline ns_status ns__pages_node(struct ns__pages *pages, uint64_t ref, ui
 /* Asks the processor to fetch the first lines of the node. Never faults. */
 static inline void ns__pages_prefetch(const struct ns__pages *pages, uint64_t ref)
 {
-    const uint8_t *node =
-        pages->bases[ref >> 63] + (ns__ref_number(ref) << pages->page_shift);
+    const uint8_t *node = pages->bases[ref >> 63] + (ns__ref_number(ref) << pages->page_shift);
     __builtin_prefetch(node);
     __builtin_prefetch(node + 64);
     __builtin_prefetch(node + 128);

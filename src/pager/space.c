@@ -18,9 +18,10 @@
 #include "format/spacemap.h"
 #include "pager/space_internal.h"
 
-#define GROW_PAGES_MIN 64u
+#define GROW_PAGES_MIN 32u
 #define GROW_BYTES_MAX (UINT64_C(64) << 20)
-#define RESERVE_PAGES 192u
+#define RESERVE_PAGES 128u
+#define SOME_PAGES 8u /* a run worth a write of its own: low holes are filled before the file grows */
 #define LOADS_PER_TAKE 4u
 
 static bool bit_get(const uint64_t *bits, uint64_t index)
@@ -31,8 +32,10 @@ static bool bit_get(const uint64_t *bits, uint64_t index)
 static void bit_put(uint64_t *bits, uint64_t index, bool value)
 {
     uint64_t mask = UINT64_C(1) << (index & 63);
-    if (value) bits[index >> 6] |= mask;
-    else bits[index >> 6] &= ~mask;
+    if (value)
+        bits[index >> 6] |= mask;
+    else
+        bits[index >> 6] &= ~mask;
 }
 
 ns_status ns__space_init(struct ns__space *space, struct ns__pages *pages, struct ns__file *file,
@@ -70,12 +73,12 @@ static void range_release(struct ns__space *space, struct ns__range *range)
 void ns__space_deinit(struct ns__space *space)
 {
     if (space->alloc == NULL) return;
-    for (uint64_t i = 0; i < space->range_count; i++) range_release(space, &space->ranges[i]);
-    ns__alloc_release(space->alloc, space->ranges,
-                      space->range_capacity * sizeof *space->ranges);
+    for (uint64_t i = 0; i < space->range_count; i++)
+        range_release(space, &space->ranges[i]);
+    ns__alloc_release(space->alloc, space->ranges, space->range_capacity * sizeof *space->ranges);
     for (uint32_t i = 0; i < NS__REGIONS_MAX; i++) {
-        uint64_t bytes = ns__region_ranges(space->file->page_size, i) *
-                         sizeof(struct ns__region_entry);
+        uint64_t bytes =
+            ns__region_ranges(space->file->page_size, i) * sizeof(struct ns__region_entry);
         ns__alloc_release(space->alloc, space->regions[i].entries[0], bytes);
         ns__alloc_release(space->alloc, space->regions[i].entries[1], bytes);
         ns__alloc_release(space->alloc, space->regions[i].entries[2], bytes);
@@ -127,8 +130,10 @@ static ns_status directory_load(struct ns__space *space, uint32_t region_index, 
         }
     }
     ns__alloc_release(space->alloc, buffer, page_size);
-    if (status == NS_OK) region->entries[which] = entries;
-    else ns__alloc_release(space->alloc, entries, bytes);
+    if (status == NS_OK)
+        region->entries[which] = entries;
+    else
+        ns__alloc_release(space->alloc, entries, bytes);
     return status;
 }
 
@@ -154,11 +159,12 @@ static void count_free(struct ns__space *space, uint64_t range_index, struct ns_
 {
     uint64_t pages = ns__range_pages(space->file->page_size);
     uint64_t first = range_index * pages;
-    uint64_t end = space->file_pages <= first ? 0
+    uint64_t end = space->file_pages <= first          ? 0
                    : space->file_pages - first < pages ? space->file_pages - first
                                                        : pages;
     range->free_pages = 0;
-    for (uint64_t i = 0; i < end; i++) range->free_pages += !bit_get(range->busy, i);
+    for (uint64_t i = 0; i < end; i++)
+        range->free_pages += !bit_get(range->busy, i);
     range->longest_max = range->free_pages;
 }
 
@@ -180,9 +186,10 @@ static void fill_range(struct ns__space *space, uint64_t range_index, struct ns_
     uint64_t map_page = range_index * pages;
     uint32_t region = ns__region_of_range(page_size, range_index);
     if (range_index == ns__region_first_range(page_size, region)) {
-        uint64_t end = ns__region_map_page(page_size, region) +
-                       ns__region_map_pages(page_size, region);
-        for (uint64_t i = map_page; i < end; i++) bit_put(range->busy, i - map_page, true);
+        uint64_t end =
+            ns__region_map_page(page_size, region) + ns__region_map_pages(page_size, region);
+        for (uint64_t i = map_page; i < end; i++)
+            bit_put(range->busy, i - map_page, true);
     }
     count_free(space, range_index, range);
     space->free_pages += range->free_pages;
@@ -233,8 +240,8 @@ static ns_status grow_to(struct ns__space *space, uint64_t pages)
     for (uint64_t r = old / range_pages; r <= (pages - 1) / range_pages; r++) {
         NS_TRY(ns__space_load_range(space, r));
     }
-    ns_status status = vfs->allocate(vfs->ctx, space->file->handle, old * page_size,
-                                     pages * page_size);
+    ns_status status =
+        vfs->allocate(vfs->ctx, space->file->handle, old * page_size, pages * page_size);
     if (status == NS_OK) {
         status = vfs->map_extend(vfs->ctx, space->file->handle, space->map, pages * page_size);
     }
@@ -260,7 +267,7 @@ static ns_status grow_to(struct ns__space *space, uint64_t pages)
 static ns_status grow_by(struct ns__space *space, uint64_t pages)
 {
     uint32_t page_size = space->file->page_size;
-    uint64_t step = space->file_pages / 8;
+    uint64_t step = space->file_pages / 16;
     if (step < GROW_PAGES_MIN) step = GROW_PAGES_MIN;
     if (step > GROW_BYTES_MAX / page_size) step = GROW_BYTES_MAX / page_size;
     uint64_t least = space->file_pages + pages;
@@ -280,8 +287,8 @@ static ns_status grow_by(struct ns__space *space, uint64_t pages)
 /* ---- finding ---- */
 
 /* First free run of at most `pages` pages in the range from index `from`: its length, 0 if none. */
-static uint64_t next_run(const struct ns__range *range, uint64_t from, uint64_t end,
-                         uint64_t pages, uint64_t *start_out)
+static uint64_t next_run(const struct ns__range *range, uint64_t from, uint64_t end, uint64_t pages,
+                         uint64_t *start_out)
 {
     uint64_t i = from;
     while (i < end) {
@@ -301,17 +308,17 @@ static uint64_t next_run(const struct ns__range *range, uint64_t from, uint64_t 
     return length;
 }
 
-/* The longest run of at most `pages` in one range (the first that is long enough ends the search). */
+/* The first run in one range that is `enough`, cut to `pages`; if there is none, the longest. */
 static uint64_t best_in_range(struct ns__space *space, uint64_t range_index, uint64_t pages,
-                              uint64_t *start_out)
+                              uint64_t enough, uint64_t *start_out)
 {
     struct ns__range *range = &space->ranges[range_index];
     uint64_t range_pages = ns__range_pages(space->file->page_size);
     uint64_t first = range_index * range_pages;
-    uint64_t end = space->file_pages - first < range_pages ? space->file_pages - first
-                                                           : range_pages;
+    uint64_t end =
+        space->file_pages - first < range_pages ? space->file_pages - first : range_pages;
     uint64_t best = 0, from = 0;
-    while (from < end && best < pages) {
+    while (from < end && best < enough) {
         uint64_t start, length = next_run(range, from, end, pages, &start);
         if (length == 0) break;
         if (length > best) {
@@ -320,7 +327,7 @@ static uint64_t best_in_range(struct ns__space *space, uint64_t range_index, uin
         }
         from = start + length;
     }
-    if (best < pages) range->longest_max = best;
+    if (best < enough) range->longest_max = best; /* all of it was looked at */
     return best;
 }
 
@@ -368,7 +375,8 @@ static ns_status search(struct ns__space *space, uint64_t pages, bool is_some_fi
             range = &space->ranges[index];
         }
         if (range->free_pages == 0 || (!is_some_fine && range->longest_max < pages)) continue;
-        uint64_t start = 0, length = best_in_range(space, index, pages, &start);
+        uint64_t enough = is_some_fine && pages > SOME_PAGES ? SOME_PAGES : pages;
+        uint64_t start = 0, length = best_in_range(space, index, pages, enough, &start);
         if (length == pages || (is_some_fine && length > 0)) {
             space->hint = index;
             *page_out = start;
@@ -495,7 +503,8 @@ ns_status ns__space_claim_log(struct ns__space *space, uint64_t page, uint64_t p
                              (unsigned long long)pages);
     }
     for (uint64_t i = page; status == NS_OK && i < page + pages; i++) {
-        if (i == page || i % range_pages == 0) status = ns__space_load_range(space, i / range_pages);
+        if (i == page || i % range_pages == 0)
+            status = ns__space_load_range(space, i / range_pages);
         if (status != NS_OK) break;
         struct ns__range *range = &space->ranges[i / range_pages];
         if (bit_get(range->busy, i % range_pages)) {
@@ -547,8 +556,8 @@ ns_status ns__space_create(struct ns__space *space)
     return status;
 }
 
-ns_status ns__space_open(struct ns__space *space, uint64_t file_pages, const struct ns__meta *newest,
-                         const struct ns__meta *older)
+ns_status ns__space_open(struct ns__space *space, uint64_t file_pages,
+                         const struct ns__meta *newest, const struct ns__meta *older)
 {
     const struct ns_vfs *vfs = space->file->vfs;
     uint32_t page_size = space->file->page_size;
@@ -561,8 +570,8 @@ ns_status ns__space_open(struct ns__space *space, uint64_t file_pages, const str
         if (i < newest->region_count) space->regions[i].place[0] = newest->regions[i];
         if (i < second->region_count) space->regions[i].place[1] = second->regions[i];
     }
-    ns_status status = vfs->map_extend(vfs->ctx, space->file->handle, space->map,
-                                       file_pages * page_size);
+    ns_status status =
+        vfs->map_extend(vfs->ctx, space->file->handle, space->map, file_pages * page_size);
     if (status != NS_OK) {
         return ns__error(status, "map %llu pages: %s", (unsigned long long)file_pages,
                          ns_status_text(status));
@@ -597,7 +606,8 @@ ns_status ns__space_set_live(struct ns__space *space, uint64_t page, uint64_t pa
     pthread_mutex_lock(&space->lock);
     ns_status status = NS_OK;
     for (uint64_t i = page; i < page + pages && status == NS_OK; i++) {
-        if (i == page || i % range_pages == 0) status = ns__space_load_range(space, i / range_pages);
+        if (i == page || i % range_pages == 0)
+            status = ns__space_load_range(space, i / range_pages);
         if (status != NS_OK) break;
         struct ns__range *range = &space->ranges[i / range_pages];
         if (bit_get(range->live, i % range_pages) == is_live) {

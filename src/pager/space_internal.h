@@ -10,8 +10,9 @@
 /* One range of pages. Loaded when first needed, from the maps of both metas. */
 struct ns__range {
     uint64_t *busy; /* bit set: not to be handed out (NULL: not loaded) */
-    uint64_t *live; /* bit set: held by the root of the checkpoint that will be written next, as far as known */
-    uint64_t *stale; /* bit set: held by the older meta of the last user only; NULL: none */
+    uint64_t *
+        live; /* bit set: held by the root of the checkpoint that will be written next, as far as known */
+    uint64_t *stale;      /* bit set: held by the older meta of the last user only; NULL: none */
     uint64_t free_pages;  /* clear busy bits */
     uint64_t longest_max; /* no free run in this range is longer */
     bool is_dirty;        /* live differs from the newest meta's map */
@@ -19,8 +20,9 @@ struct ns__range {
 
 /* The directory of one region, as the newest and the older meta have it. */
 struct ns__region {
-    struct ns__region_entry *entries[3]; /* [0] newest, [1] older; [2] being written; NULL: not loaded */
-    struct ns__region_entry place[2];    /* where the metas say it lies */
+    struct ns__region_entry
+        *entries[3]; /* [0] newest, [1] older; [2] being written; NULL: not loaded */
+    struct ns__region_entry place[2]; /* where the metas say it lies */
 };
 
 struct ns__space {
@@ -32,13 +34,14 @@ struct ns__space {
     struct ns__range *ranges;
     uint64_t range_count, range_capacity;
     struct ns__region regions[NS__REGIONS_MAX];
-    uint64_t file_pages;   /* real pages of the file; all handed out lie below */
-    uint64_t page_limit;   /* file_pages never exceeds it */
-    uint64_t free_pages;   /* in loaded ranges, below file_pages */
-    uint64_t reserve;      /* free pages kept for deleting and recovery */
-    uint64_t promised;     /* free pages that frames will need at the next checkpoint */
-    uint64_t hint;         /* range in which the last page was found */
-    uint32_t *epochs;      /* atomic, by page: the epoch in which a change wrote a node or run there; reserved memory */
+    uint64_t file_pages; /* real pages of the file; all handed out lie below */
+    uint64_t page_limit; /* file_pages never exceeds it */
+    uint64_t free_pages; /* in loaded ranges, below file_pages */
+    uint64_t reserve;    /* free pages kept for deleting and recovery */
+    uint64_t promised;   /* free pages that frames will need at the next checkpoint */
+    uint64_t hint;       /* range in which the last page was found */
+    uint32_t *
+        epochs; /* atomic, by page: the epoch in which a change wrote a node or run there; reserved memory */
     uint32_t epoch;        /* atomic: of writes now; moves with every checkpoint (head lock) */
     uint32_t synced_epoch; /* atomic: what was written in it and before is on the medium */
 };
@@ -50,8 +53,8 @@ void ns__space_deinit(struct ns__space *space); /* a zeroed space is fine */
 /* A new file of fixed pages only. */
 ns_status ns__space_create(struct ns__space *space);
 /* An existing file of file_pages pages; older may be NULL. */
-ns_status ns__space_open(struct ns__space *space, uint64_t file_pages, const struct ns__meta *newest,
-                         const struct ns__meta *older);
+ns_status ns__space_open(struct ns__space *space, uint64_t file_pages,
+                         const struct ns__meta *newest, const struct ns__meta *older);
 
 /* For a checkpoint: takes between 1 and `pages` of the pages that were promised, as long a run as is at hand. */
 ns_status ns__space_take_promised(struct ns__space *space, uint64_t pages, uint64_t *page_out,

@@ -10,7 +10,8 @@
 static uint32_t third_place(uint32_t a, uint32_t b)
 {
     uint32_t place = 1;
-    while (place == a || place == b) place++;
+    while (place == a || place == b)
+        place++;
     NS_ASSERT(place <= 3);
     return place;
 }
@@ -50,8 +51,8 @@ static ns_status write_directory(struct ns__space *space, uint32_t region_index,
 static ns_status directory_begin(struct ns__space *space, uint32_t region_index)
 {
     struct ns__region *region = &space->regions[region_index];
-    uint64_t bytes = ns__region_ranges(space->file->page_size, region_index) *
-                     sizeof(struct ns__region_entry);
+    uint64_t bytes =
+        ns__region_ranges(space->file->page_size, region_index) * sizeof(struct ns__region_entry);
     if (region->entries[2] == NULL) region->entries[2] = ns__alloc(space->alloc, bytes);
     if (region->entries[2] == NULL) return NS_NOMEM;
     memcpy(region->entries[2], region->entries[0], bytes);
@@ -74,7 +75,8 @@ ns_status ns__space_write_maps(struct ns__space *space, struct ns__meta *next)
     next->page_count = space->file_pages;
     next->region_count = 0;
     memset(next->regions, 0, sizeof next->regions);
-    for (uint32_t i = 0; i < NS__REGIONS_MAX; i++) next->regions[i] = space->regions[i].place[0];
+    for (uint32_t i = 0; i < NS__REGIONS_MAX; i++)
+        next->regions[i] = space->regions[i].place[0];
     pthread_mutex_unlock(&space->lock);
     uint8_t *buffer = ns__alloc(space->alloc, page_size);
     if (buffer == NULL) return NS_NOMEM;
@@ -127,8 +129,8 @@ void ns__space_rotate(struct ns__space *space, const struct ns__meta *next)
     }
     for (uint32_t i = 0; i < NS__REGIONS_MAX; i++) {
         struct ns__region *region = &space->regions[i];
-        uint64_t bytes = ns__region_ranges(space->file->page_size, i) *
-                         sizeof(struct ns__region_entry);
+        uint64_t bytes =
+            ns__region_ranges(space->file->page_size, i) * sizeof(struct ns__region_entry);
         bool is_new = memcmp(&next->regions[i].checksum, &region->place[0].checksum, 8) != 0 ||
                       next->regions[i].place != region->place[0].place;
         if (region->entries[0] != NULL && region->entries[1] != NULL) {

@@ -93,8 +93,10 @@ static uint64_t newest_holder(const struct ns__thing *thing, const uint64_t *hol
     uint32_t low = 0, high = count; /* first holder >= death */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (holders[middle] < thing->death) low = middle + 1;
-        else high = middle;
+        if (holders[middle] < thing->death)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low > 0 && holders[low - 1] >= thing->birth ? holders[low - 1] : 0;
 }
@@ -102,10 +104,12 @@ static uint64_t newest_holder(const struct ns__thing *thing, const uint64_t *hol
 static struct ns__bucket *bucket_of(struct ns__waiting *waiting, uint64_t holder)
 {
     uint32_t at = waiting->count;
-    while (at > 0 && waiting->buckets[at - 1].holder > holder) at--;
+    while (at > 0 && waiting->buckets[at - 1].holder > holder)
+        at--;
     if (at > 0 && waiting->buckets[at - 1].holder == holder) return &waiting->buckets[at - 1];
     NS_ASSERT(waiting->count < waiting->capacity);
-    for (uint32_t i = waiting->count; i > at; i--) waiting->buckets[i] = waiting->buckets[i - 1];
+    for (uint32_t i = waiting->count; i > at; i--)
+        waiting->buckets[i] = waiting->buckets[i - 1];
     waiting->count++;
     waiting->buckets[at] = (struct ns__bucket){.holder = holder};
     return &waiting->buckets[at];
@@ -116,8 +120,10 @@ static bool holds(const uint64_t *holders, uint32_t count, uint64_t generation)
     uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (holders[middle] < generation) low = middle + 1;
-        else high = middle;
+        if (holders[middle] < generation)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < count && holders[low] == generation;
 }

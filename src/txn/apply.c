@@ -14,6 +14,8 @@
  *   3. Every entry written carries txn_id as its version. */
 #include "txn/apply.h"
 
+#include "base/marks.h"
+
 #include "format/record.h"
 #include "txn/catalogue.h"
 #include "txn/skiplist.h"
@@ -108,6 +110,7 @@ static ns_status drop_keyspace(struct applying *applying, const struct ns_op *op
     NS_TRY(note(applying, ns__catalogue_id_key(op->keyspace, id_key), none, false));
     NS_TRY(note(applying, ns__catalogue_name_key(op->key, name_key), none, false));
     applying->root.keyspaces--;
+    NS__MARK(keyspace_drop);
     return NS_OK;
 }
 
@@ -126,6 +129,7 @@ static ns_status create_keyspace(struct applying *applying, const struct ns_op *
     NS_TRY(note_tree(applying, op->keyspace, &tree, op->key));
     NS_TRY(note_name(applying, op->key, op->keyspace));
     applying->root.keyspaces++;
+    NS__MARK(keyspace_create);
     return NS_OK;
 }
 

@@ -16,7 +16,7 @@ struct ns__point { /* a put or a delete of one key */
 };
 
 struct ns__skipnode {
-    struct ns__point point; /* first, so that a point leads to its node */
+    struct ns__point point;    /* first, so that a point leads to its node */
     struct ns__skipnode *prev; /* on level 0; NULL: the first */
     uint8_t *value_memory;
     size_t value_room; /* bytes at value_memory */

@@ -47,7 +47,7 @@ static _Thread_local struct {
 
 static size_t slots_bytes(uint32_t slot_count)
 {
-    return (size_t)slot_count * sizeof(struct ns__slot) + LINE_BYTES;
+    return ((size_t)slot_count + NS__SPARE_SLOTS) * sizeof(struct ns__slot) + LINE_BYTES;
 }
 
 static void store_root(struct ns__snapshots *snapshots, const struct ns__root *root)
@@ -115,26 +115,38 @@ static bool try_take(struct ns__snapshots *snapshots, uint32_t index)
     if (ns__atomic_load_relaxed(&slot->generation) != SLOT_FREE) return false;
     if (!ns__atomic_swap_if(&slot->generation, &expected, SLOT_PARKED)) return false;
     raise_used(snapshots, (uint64_t)index + 1);
-    hint.snapshots = snapshots;
-    hint.index = index;
     return true;
 }
 
 ns_status ns__slot_take(struct ns__snapshots *snapshots, struct ns__slot **slot_out)
 {
     *slot_out = NULL;
-    uint32_t start = hint.snapshots == snapshots ? hint.index : snapshots->slot_count;
-    if (start < snapshots->slot_count && try_take(snapshots, start)) {
+    uint32_t end = snapshots->slot_count + NS__SPARE_SLOTS;
+    uint32_t start = hint.snapshots == snapshots ? hint.index : end;
+    if (start < end && try_take(snapshots, start)) {
         *slot_out = &snapshots->slots[start];
         return NS_OK;
     }
-    for (uint32_t i = 0; i < snapshots->slot_count; i++) {
+    for (uint32_t i = NS__SPARE_SLOTS; i < end; i++) {
         if (!try_take(snapshots, i)) continue;
+        hint.snapshots = snapshots;
+        hint.index = i;
         *slot_out = &snapshots->slots[i];
         return NS_OK;
     }
     return ns__error(NS_BUSY, "%u transactions are open, the most that max_readers allows",
                      (unsigned)snapshots->slot_count);
+}
+
+ns_status ns__slot_take_spare(struct ns__snapshots *snapshots, struct ns__slot **slot_out)
+{
+    *slot_out = NULL;
+    for (uint32_t i = 0; i < NS__SPARE_SLOTS; i++) {
+        if (!try_take(snapshots, i)) continue;
+        *slot_out = &snapshots->slots[i];
+        return NS_OK;
+    }
+    return ns__error(NS_BUSY, "the library's own %u slots are taken", NS__SPARE_SLOTS);
 }
 
 void ns__slot_free(struct ns__slot *slot)
@@ -217,7 +229,7 @@ uint32_t ns__snapshots_open(struct ns__snapshots *snapshots)
 {
     uint64_t used = ns__atomic_load_seq(&snapshots->slots_used);
     uint32_t count = 0;
-    for (uint64_t i = 0; i < used; i++) {
+    for (uint64_t i = NS__SPARE_SLOTS; i < used; i++) {
         count += ns__atomic_load(&snapshots->slots[i].generation) != SLOT_FREE;
     }
     return count;

@@ -14,9 +14,10 @@
 #include "pager/root.h"
 
 #define NS__RING_ROOTS 64u
+#define NS__SPARE_SLOTS 2u /* beside slot_count: for the library's own holders */
 #define NS__ROOT_WORDS (sizeof(struct ns__root) / 8)
 
-struct ns__slot { /* one cache line */
+struct ns__slot {        /* one cache line */
     uint64_t generation; /* atomic: 0 free, UINT64_MAX taken and holding nothing */
     uint64_t mode;       /* ns_txn_mode, for ns_db_readers; atomic */
     uint64_t txn_id;     /* atomic */
@@ -31,7 +32,7 @@ struct ns__snapshots {
     uint64_t generation; /* atomic: newest published */
     uint8_t pad[56];
     uint64_t ring[NS__RING_ROOTS][NS__ROOT_WORDS]; /* atomic words */
-    struct ns__slot *slots; /* slot_count, on cache lines; in slots_memory */
+    struct ns__slot *slots;                        /* slot_count, on cache lines; in slots_memory */
     uint32_t slot_count;
     uint64_t slots_used; /* atomic: high-water mark of slots ever taken */
     struct ns__alloc *alloc;
@@ -49,6 +50,9 @@ void ns__snapshots_deinit(struct ns__snapshots *snapshots); /* zeroed ones are f
  * after failure. */
 ns_status ns__slot_take(struct ns__snapshots *snapshots, struct ns__slot **slot_out);
 /* Whatever it held is let go. owner stays for the next holder. */
+/* The same among the NS__SPARE_SLOTS that transactions cannot take: a checkpoint never waits for a
+ * reader to end. NS_BUSY when both are taken. */
+ns_status ns__slot_take_spare(struct ns__snapshots *snapshots, struct ns__slot **slot_out);
 void ns__slot_free(struct ns__slot *slot);
 
 /* Makes the slot hold the newest published root, and copies it. A slot that holds another one
@@ -63,11 +67,12 @@ void ns__snapshots_publish(struct ns__snapshots *snapshots, const struct ns__roo
 /* Any thread: a copy of the newest published root; holds nothing. */
 void ns__snapshots_newest(struct ns__snapshots *snapshots, struct ns__root *root_out);
 
-/* Ascending distinct generations held by slots, after a full fence. out has room for slot_count.
+/* Ascending distinct generations held by slots, after a full fence. out has room for slot_count +
+ * NS__SPARE_SLOTS.
  * Returns how many. Complete for generations older than the newest one that the caller knows to
  * be published; that one itself is always in use. A generation may be listed that is being given
  * up, even a very old one. */
 uint32_t ns__snapshots_held(struct ns__snapshots *snapshots, uint64_t *out);
-uint32_t ns__snapshots_open(struct ns__snapshots *snapshots); /* slots taken */
+uint32_t ns__snapshots_open(struct ns__snapshots *snapshots); /* slots taken by transactions */
 
 #endif

@@ -91,6 +91,7 @@ static void get_batch(struct ns__view *view, ns_keyspace keyspace, const struct 
         places[count] = i;
         asked[count++] = keys[i];
     }
+    if (count == 0) return;
     ns_status status = ns__btree_get_many(view->pages, tree, count, asked, found, answers);
     for (uint32_t i = 0; i < count; i++) {
         values[places[i]] = status == NS_OK ? found[i] : ns_bytes(NULL, 0);

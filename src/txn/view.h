@@ -51,7 +51,7 @@ ns_status ns__view_list_keyspaces(struct ns__view *view, struct ns__alloc *alloc
 
 /* ---- reading ---- */
 
-/* value_out, version_out (may be NULL) as ns_txn_get_version (version 0: from the write set).
+/* value_out and version_out (may be NULL; 0: from the write set) as ns_txn_get_version gives.
  * The keyspace must be there (NS_NOTFOUND otherwise). When the write set is absent or empty this
  * is ns__btree_get and nothing else. Outputs are zeroed unless NS_OK. */
 ns_status ns__view_get(struct ns__view *view, ns_keyspace keyspace, ns_slice key,

@@ -22,6 +22,8 @@
  * side. */
 #include "txn/view.h"
 
+#include "base/marks.h"
+
 enum place { BEFORE_FIRST, ON_ENTRY, PAST_LAST };
 
 struct ns__view_cursor {
@@ -113,7 +115,7 @@ static inline bool base_is_on(const struct ns__view_cursor *cursor)
 
 static inline ns_slice base_key(const struct ns__view_cursor *cursor)
 {
-    return ns__btree_cursor_key(&cursor->base);
+    return ns_bytes(cursor->base.key, cursor->base.key_bytes);
 }
 
 static inline ns_slice current_key(const struct ns__view_cursor *cursor)
@@ -205,6 +207,7 @@ static ns_status skip_hidden(struct ns__view_cursor *cursor)
     ns_slice from, to;
     while (base_is_on(cursor) &&
            ns__writeset_range_at(cursor->overlay, cursor->keyspace, base_key(cursor), &from, &to)) {
+        NS__MARK(range_hides_base);
         ns_slice end = cursor->is_forward ? to : from;
         if (end.size == 0) {
             cursor->base.depth = 0;
@@ -277,8 +280,8 @@ static inline ns_status settle(struct ns__view_cursor *cursor, ns_status moved)
 
 /* ---- moves ---- */
 
-/* Both sides leave the current key in this direction. */
-static ns_status leave(struct ns__view_cursor *cursor, bool is_forward)
+/* Both sides leave the current key in this direction; there is a write set. */
+static ns_status leave_both(struct ns__view_cursor *cursor, bool is_forward)
 {
     ns_slice key = current_key(cursor);
     bool is_turn = cursor->is_forward != is_forward;
@@ -286,6 +289,7 @@ static ns_status leave(struct ns__view_cursor *cursor, bool is_forward)
     cursor->is_forward = is_forward;
     if (cursor->overlay != NULL) {
         if (is_stale) {
+            NS__MARK(cursor_reposition);
             cursor->point = is_forward ? ns__writeset_seek(cursor->overlay, cursor->keyspace, key)
                                        : ns__writeset_seek_before(cursor->overlay, cursor->keyspace,
                                                                   key, false);
@@ -299,6 +303,13 @@ static ns_status leave(struct ns__view_cursor *cursor, bool is_forward)
     }
     if (base_is_on(cursor) && ns__slice_equal(base_key(cursor), key)) return step_base(cursor);
     return NS_OK;
+}
+
+static inline ns_status leave(struct ns__view_cursor *cursor, bool is_forward)
+{
+    if (cursor->view->set != NULL) return leave_both(cursor, is_forward);
+    cursor->is_forward = is_forward;
+    return step_base(cursor);
 }
 
 ns_status ns__view_cursor_first(struct ns__view_cursor *cursor)

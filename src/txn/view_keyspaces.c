@@ -1,7 +1,14 @@
 /* view_keyspaces.c: names and ids of keyspaces in a root and the write set over it.
  *
- * Whatever the write set says of a name or an id rules; where it says nothing, the catalogue
- * answers. */
+ *   1. Whatever the write set says of a name or an id rules; where it says nothing, the catalogue
+ *      answers.
+ *   2. A name has one id for the whole life of a view: dropped and created again, it gets the same
+ *      one, and no other name gets it in between. So an id given to the caller never comes to mean
+ *      something else.
+ *   3. Probing for a new id and listing are bounded by what the root and the set hold, whatever a
+ *      damaged catalogue looks like.
+ *
+ * Names are as the caller or the catalogue has them; their size is the caller's to check. */
 #include "txn/catalogue.h"
 #include "txn/view.h"
 

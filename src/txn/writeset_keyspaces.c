@@ -1,9 +1,16 @@
 /* writeset_keyspaces.c: which keyspaces a write set changes, creates and drops.
  *
- * An entry is made by the first change of its keyspace and stays. It is in `created` or
- * `dropped` (by name) exactly when is_created or is_dropped says so. Ids are those of the base
- * or were probed around it (FMT-12), so an id and its name belong together for the whole life of
- * the set as long as the entry is in either list. */
+ *   1. An entry is made by the first change of its keyspace and stays, empty or not;
+ *      set->keyspaces has all of them by id.
+ *   2. An entry is in `created` or `dropped` (by name) exactly when is_created or is_dropped
+ *      says so. Its name is set while it is in either.
+ *   3. is_dropped is about the base and is never taken back; is_created is about now. Dropped
+ *      and created: the base's content is hidden and the keyspace starts empty.
+ *   4. As long as an entry is in either list, its id and name belong together; the view, which
+ *      gives ids out, sees to that.
+ *
+ * Memory is taken before anything else changes. An entry made by a call that then fails is empty
+ * and says nothing. */
 #include "txn/writeset.h"
 
 #include "base/assert.h"

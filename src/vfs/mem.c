@@ -15,6 +15,9 @@
  *   M4  A stopped world changes nothing any more; what it last did is pending.
  *   M5  An inode lives as long as a handle, a name (current or durable) or a pending operation on
  *       a name refers to it.
+ *   M6  A private handle (NS_VFS_PRIVATE) shows and locks its file. At its first change or map it
+ *       gets a copy, an inode that no name leads to; the copy is not of the disk: it takes none of
+ *       the capacity, and nothing about it is noted or counted as written.
  *
  * The words that M2 reads without the lock are used through base/atomic.h only, without its yield
  * points: a scheduler must not switch while the lock is held.
@@ -146,13 +149,23 @@ struct ns__mem_inode *ns__mem_inode_new(struct ns__mem *mem, uint64_t dirty)
     return inode;
 }
 
+struct ns__mem_inode *ns__mem_inode_copy(struct ns__mem *mem, const struct ns__mem_inode *source)
+{
+    struct ns__mem_inode *copy = ns__mem_inode_new(mem, source->dirty);
+    if (copy == NULL) return NULL;
+    if (source->dirty > 0) memcpy(copy->base, source->base, (size_t)source->dirty);
+    copy->is_private = true;
+    copy->size = source->size;
+    return copy;
+}
+
 static void inode_free(struct ns__mem *mem, struct ns__mem_inode *inode)
 {
     size_t dirty = (size_t)inode->dirty;
     ns__mem_settle_as_is(mem, inode);
     if (inode->saved != NULL) ns__mem_range_give(mem, inode->saved, dirty);
     ns__mem_range_give(mem, inode->range, dirty);
-    mem->used -= inode->size;
+    if (!inode->is_private) mem->used -= inode->size;
     ns__alloc_release(mem->alloc, inode, sizeof *inode);
 }
 
@@ -232,7 +245,7 @@ ns_status ns__mem_file_create(struct ns__mem *mem, const char *path,
 
 void ns__mem_size_set(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t size)
 {
-    mem->used = mem->used - inode->size + size;
+    if (!inode->is_private) mem->used = mem->used - inode->size + size;
     if (size > inode->dirty) inode->dirty = round_up_page(size);
     ns__atomic_store_relaxed(&inode->size, size);
 }

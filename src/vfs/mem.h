@@ -12,8 +12,10 @@
 
 struct ns__mem; /* one world */
 
-#define NS__MEM_DURABILITY 0x1u /* track what is durable; without it sync is free and crash is impossible */
-#define NS__MEM_FAKE_TIME 0x2u  /* clock starts at 1,000,000,000,000,000 us and moves 1 us per call; entropy is seeded */
+#define NS__MEM_DURABILITY                                                                         \
+    0x1u /* track what is durable; without it sync is free and crash is impossible */
+#define NS__MEM_FAKE_TIME                                                                          \
+    0x2u /* clock starts at 1,000,000,000,000,000 us and moves 1 us per call; entropy is seeded */
 
 /* allocator NULL = malloc. */
 ns_status ns__mem_new(uint32_t flags, uint64_t seed, const struct ns_allocator *allocator,
@@ -26,19 +28,33 @@ const struct ns_vfs *ns__mem_vfs(struct ns__mem *mem);
 /* A call = any vfs call that can fail for a reason outside the program: open, size, read, write, write_sync, sync,
  * allocate, truncate, lock, remove, exists, sync_parent, map, map_extend, reserve, entropy. */
 enum ns__mem_call {
-    NS__MEM_OPEN, NS__MEM_SIZE, NS__MEM_READ, NS__MEM_WRITE, NS__MEM_WRITE_SYNC, NS__MEM_SYNC,
-    NS__MEM_ALLOCATE, NS__MEM_TRUNCATE, NS__MEM_LOCK, NS__MEM_REMOVE, NS__MEM_EXISTS,
-    NS__MEM_SYNC_PARENT, NS__MEM_MAP, NS__MEM_MAP_EXTEND, NS__MEM_RESERVE, NS__MEM_ENTROPY,
+    NS__MEM_OPEN,
+    NS__MEM_SIZE,
+    NS__MEM_READ,
+    NS__MEM_WRITE,
+    NS__MEM_WRITE_SYNC,
+    NS__MEM_SYNC,
+    NS__MEM_ALLOCATE,
+    NS__MEM_TRUNCATE,
+    NS__MEM_LOCK,
+    NS__MEM_REMOVE,
+    NS__MEM_EXISTS,
+    NS__MEM_SYNC_PARENT,
+    NS__MEM_MAP,
+    NS__MEM_MAP_EXTEND,
+    NS__MEM_RESERVE,
+    NS__MEM_ENTROPY,
     NS__MEM_CALL_KINDS
 };
-uint64_t ns__mem_calls(const struct ns__mem *mem);                             /* all so far */
+uint64_t ns__mem_calls(const struct ns__mem *mem); /* all so far */
 uint64_t ns__mem_calls_of(const struct ns__mem *mem, enum ns__mem_call kind);
 
 /* The nth call from now (1 = the next) fails with status, and the following ones too if for_ever. kinds is a bit
  * mask over enum ns__mem_call (0 = all). A failing write leaves a prefix of its bytes written; a failing
  * sync makes a seeded subset of the pending writes durable and forgets the rest (they stay visible: as measured on
  * real file systems), and later syncs succeed without them. nth 0 disarms. */
-void ns__mem_fail(struct ns__mem *mem, uint64_t nth, uint64_t kinds, ns_status status, bool for_ever);
+void ns__mem_fail(struct ns__mem *mem, uint64_t nth, uint64_t kinds, ns_status status,
+                  bool for_ever);
 
 /* Bytes the "disk" holds, over all files; beyond it write, allocate and write_sync give NS_FULL. 0 = no limit. */
 void ns__mem_set_capacity(struct ns__mem *mem, uint64_t bytes);
@@ -53,7 +69,7 @@ bool ns__mem_stopped(const struct ns__mem *mem);
 /* Pending atoms: each unsynced write is split at multiples of atom_bytes of the file (512 or 4096; 1 = byte-torn:
  * a surviving write keeps a prefix of each sector); sizes, allocations and directory entries are atoms of their own. */
 struct ns__mem_pending {
-    uint64_t atoms;   /* how many could survive or not */
+    uint64_t atoms; /* how many could survive or not */
     uint64_t files;
 };
 void ns__mem_pending(const struct ns__mem *mem, uint32_t atom_bytes, struct ns__mem_pending *out);
@@ -66,9 +82,12 @@ ns_status ns__mem_crash(const struct ns__mem *mem, uint32_t atom_bytes,
                         struct ns__mem **after_out);
 
 /* ---- looking in from outside (tests) ---- */
-ns_status ns__mem_clone(const struct ns__mem *mem, struct ns__mem **clone_out); /* as if all were synced */
-ns_status ns__mem_file_get(const struct ns__mem *mem, const char *path, ns_slice *content_out); /* a view */
-ns_status ns__mem_file_set(struct ns__mem *mem, const char *path, ns_slice content);  /* durable at once */
+ns_status ns__mem_clone(const struct ns__mem *mem,
+                        struct ns__mem **clone_out); /* as if all were synced */
+ns_status ns__mem_file_get(const struct ns__mem *mem, const char *path,
+                           ns_slice *content_out); /* a view */
+ns_status ns__mem_file_set(struct ns__mem *mem, const char *path,
+                           ns_slice content); /* durable at once */
 struct ns__mem_counters {
     uint64_t writes, write_bytes, sync_writes, sync_write_bytes, syncs, allocated_bytes;
 };

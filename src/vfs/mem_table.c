@@ -1,6 +1,9 @@
 /* mem_table.c: the vfs table of a world in memory. Calls whose failure leaves something behind
  * (writes, syncs, what changes sizes and names) ask for their fate under the world's lock and act
- * on it there; all others just pass or fail. */
+ * on it there; all others just pass or fail.
+ *
+ * Terms. A handle's *content* is the inode it reads and writes: its file's, or a private handle's
+ * copy of that (M6 in mem.c). Its locks are always the file's. */
 #include "base/atomic.h"
 #include "base/bytes.h"
 #include "base/status.h"
@@ -15,6 +18,46 @@
 static struct ns__mem_file *to_file(struct ns_vfs_file *file)
 {
     return (struct ns__mem_file *)(void *)file;
+}
+
+static bool is_private(const struct ns__mem_file *file)
+{
+    return (file->flags & NS_VFS_PRIVATE) != 0;
+}
+
+static bool may_change(const struct ns__mem_file *file)
+{
+    return is_private(file) || (file->flags & NS_VFS_READ_ONLY) == 0;
+}
+
+/* The content as it is, without the world's lock. */
+static struct ns__mem_inode *content(struct ns__mem *mem, struct ns__mem_file *file)
+{
+    if (!is_private(file)) return file->inode;
+    ns__mem_lock_world(mem);
+    struct ns__mem_inode *inode = file->copy != NULL ? file->copy : file->inode;
+    ns__mem_unlock_world(mem);
+    return inode;
+}
+
+/* The content to change or map, under the world's lock. NS_NOMEM. */
+static ns_status own_content(struct ns__mem *mem, struct ns__mem_file *file,
+                             struct ns__mem_inode **inode_out)
+{
+    *inode_out = file->inode;
+    if (!is_private(file)) return NS_OK;
+    if (file->copy == NULL) {
+        file->copy = ns__mem_inode_copy(mem, file->inode);
+        if (file->copy == NULL) return NS_NOMEM;
+        file->copy->handles = 1;
+    }
+    *inode_out = file->copy;
+    return NS_OK;
+}
+
+static bool tracks(const struct ns__mem *mem, const struct ns__mem_inode *inode)
+{
+    return ns__mem_tracks(mem) && !inode->is_private;
 }
 
 /* Finds or makes the file. NS_NOTFOUND, NS_EXISTS, NS_NOMEM. */
@@ -56,7 +99,9 @@ static ns_status mem_open(void *ctx, const char *path, uint32_t flags,
 {
     struct ns__mem *mem = ctx;
     struct ns__mem_file *file = NULL;
+    *file_out = NULL;
     ns__mem_count_call(mem, NS__MEM_OPEN);
+    if ((flags & NS_VFS_PRIVATE) != 0 && (flags & NS_VFS_CREATE) != 0) return NS_UNSUPPORTED;
     ns__mem_lock_world(mem);
     ns_status status = open_locked(mem, path, flags, &file);
     ns__mem_unlock_world(mem);
@@ -78,6 +123,10 @@ static void mem_close(void *ctx, struct ns_vfs_file *handle)
     if (file == NULL) return;
     ns__mem_lock_world(mem);
     drop_lock(file);
+    if (file->copy != NULL) {
+        file->copy->handles--;
+        ns__mem_inode_settle(mem, file->copy);
+    }
     file->inode->handles--;
     ns__mem_inode_settle(mem, file->inode);
     ns__alloc_release(mem->alloc, file, sizeof *file);
@@ -90,15 +139,15 @@ static ns_status mem_size(void *ctx, struct ns_vfs_file *handle, uint64_t *size_
 {
     *size_out = 0;
     NS_TRY(ns__mem_allowed(ctx, NS__MEM_SIZE));
-    *size_out = ns__atomic_load_relaxed(&to_file(handle)->inode->size);
+    *size_out = ns__atomic_load_relaxed(&content(ctx, to_file(handle))->size);
     return NS_OK;
 }
 
 static ns_status mem_read(void *ctx, struct ns_vfs_file *handle, uint64_t offset, void *out,
                           size_t size)
 {
-    struct ns__mem_inode *inode = to_file(handle)->inode;
     NS_TRY(ns__mem_allowed(ctx, NS__MEM_READ));
+    const struct ns__mem_inode *inode = content(ctx, to_file(handle));
     uint64_t end = ns__atomic_load_relaxed(&inode->size);
     if (offset > end || size > end - offset) return NS_IO;
     if (size > 0) memcpy(out, inode->base + offset, size);
@@ -109,14 +158,14 @@ static ns_status mem_read(void *ctx, struct ns_vfs_file *handle, uint64_t offset
 static uint64_t size_limit(const struct ns__mem *mem, const struct ns__mem_inode *inode)
 {
     uint64_t limit = inode->range->bytes;
-    if (mem->capacity == 0) return limit;
+    if (mem->capacity == 0 || inode->is_private) return limit;
     uint64_t room = mem->capacity > mem->used ? mem->capacity - mem->used : 0;
     return room < limit - inode->size ? inode->size + room : limit;
 }
 
 static ns_status grow(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t size)
 {
-    if (ns__mem_tracks(mem)) NS_TRY(ns__mem_note_size(mem, inode, size));
+    if (tracks(mem, inode)) NS_TRY(ns__mem_note_size(mem, inode, size));
     ns__mem_size_set(mem, inode, size);
     return NS_OK;
 }
@@ -126,12 +175,12 @@ static ns_status put_fitting(struct ns__mem *mem, struct ns__mem_inode *inode, u
                              const void *data, size_t size, bool durable)
 {
     uint64_t end = offset + size;
-    if (durable && ns__mem_tracks(mem)) {
+    if (durable && tracks(mem, inode)) {
         NS_TRY(ns__mem_settle_range(mem, inode, offset, data, size));
         if (end > inode->size) ns__mem_size_set(mem, inode, end);
     } else {
         if (end > inode->size) NS_TRY(grow(mem, inode, end));
-        if (ns__mem_tracks(mem)) NS_TRY(ns__mem_note_write(mem, inode, offset, data, size));
+        if (tracks(mem, inode)) NS_TRY(ns__mem_note_write(mem, inode, offset, data, size));
     }
     memcpy(inode->base + offset, data, size);
     return NS_OK;
@@ -160,7 +209,7 @@ static void put_failing(struct ns__mem *mem, struct ns__mem_inode *inode, uint64
     uint64_t chance = ns__prng_next(&mem->chance);
     if (durable && (chance & 1) != 0) {
         ns_status status = put(mem, inode, offset, data, size, false);
-        if (status == NS_OK && ns__mem_tracks(mem)) {
+        if (status == NS_OK && tracks(mem, inode)) {
             ns__mem_settle_range_half(mem, inode, offset, data, size);
         }
         return;
@@ -168,9 +217,11 @@ static void put_failing(struct ns__mem *mem, struct ns__mem_inode *inode, uint64
     (void)put(mem, inode, offset, data, (size_t)((chance >> 1) % size), false);
 }
 
-static ns_status put_as_fated(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t offset,
+static ns_status put_as_fated(struct ns__mem *mem, struct ns__mem_file *file, uint64_t offset,
                               const void *data, size_t size, bool durable)
 {
+    struct ns__mem_inode *inode;
+    NS_TRY(own_content(mem, file, &inode));
     ns_status status;
     switch (ns__mem_fate_of(mem, durable ? NS__MEM_WRITE_SYNC : NS__MEM_WRITE, &status)) {
     case NS__MEM_FATE_GO: status = put(mem, inode, offset, data, size, durable); break;
@@ -185,16 +236,16 @@ static ns_status write_file(struct ns__mem *mem, struct ns__mem_file *file, uint
                             const void *data, size_t size, bool durable)
 {
     ns__mem_count_call(mem, durable ? NS__MEM_WRITE_SYNC : NS__MEM_WRITE);
-    if ((file->flags & NS_VFS_READ_ONLY) != 0) return NS_READONLY;
+    if (!may_change(file)) return NS_READONLY;
     struct ns__mem_inode *inode = file->inode;
     uint64_t end = ns__atomic_load_relaxed(&inode->size);
-    bool inside = offset <= end && size <= end - offset;
+    bool inside = !is_private(file) && offset <= end && size <= end - offset;
     if (inside && !ns__mem_tracks(mem) && ns__atomic_load_relaxed(&mem->armed) == 0) {
         if (size > 0) memcpy(inode->base + offset, data, size);
         return NS_OK;
     }
     ns__mem_lock_world(mem);
-    ns_status status = put_as_fated(mem, inode, offset, data, size, durable);
+    ns_status status = put_as_fated(mem, file, offset, data, size, durable);
     ns__mem_unlock_world(mem);
     return status;
 }
@@ -204,6 +255,7 @@ static ns_status mem_write(void *ctx, struct ns_vfs_file *handle, uint64_t offse
 {
     struct ns__mem *mem = ctx;
     NS_TRY(write_file(mem, to_file(handle), offset, data, size, false));
+    if (is_private(to_file(handle))) return NS_OK;
     ns__atomic_add(&mem->counters.writes, 1);
     ns__atomic_add(&mem->counters.write_bytes, size);
     return NS_OK;
@@ -214,6 +266,7 @@ static ns_status mem_write_sync(void *ctx, struct ns_vfs_file *handle, uint64_t 
 {
     struct ns__mem *mem = ctx;
     NS_TRY(write_file(mem, to_file(handle), offset, data, size, true));
+    if (is_private(to_file(handle))) return NS_OK;
     ns__atomic_add(&mem->counters.sync_writes, 1);
     ns__atomic_add(&mem->counters.sync_write_bytes, size);
     return NS_OK;
@@ -223,6 +276,7 @@ static ns_status mem_sync(void *ctx, struct ns_vfs_file *handle)
 {
     struct ns__mem *mem = ctx;
     struct ns__mem_inode *inode = to_file(handle)->inode;
+    if (is_private(to_file(handle))) return ns__mem_allowed(mem, NS__MEM_SYNC);
     if (!ns__mem_tracks(mem)) {
         NS_TRY(ns__mem_allowed(mem, NS__MEM_SYNC));
     } else {
@@ -242,8 +296,10 @@ static ns_status mem_sync(void *ctx, struct ns_vfs_file *handle)
 
 /* ---- size ---- */
 
-static ns_status allocate_as_fated(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t size)
+static ns_status allocate_as_fated(struct ns__mem *mem, struct ns__mem_file *file, uint64_t size)
 {
+    struct ns__mem_inode *inode;
+    NS_TRY(own_content(mem, file, &inode));
     ns_status status;
     enum ns__mem_fate fate = ns__mem_fate_of(mem, NS__MEM_ALLOCATE, &status);
     if (fate != NS__MEM_FATE_GO && fate != NS__MEM_FATE_STOP) return status;
@@ -251,7 +307,9 @@ static ns_status allocate_as_fated(struct ns__mem *mem, struct ns__mem_inode *in
     if (size > size_limit(mem, inode)) return fate == NS__MEM_FATE_STOP ? status : NS_FULL;
     uint64_t growth = size - inode->size;
     ns_status grown = grow(mem, inode, size);
-    if (grown == NS_OK) ns__atomic_add(&mem->counters.allocated_bytes, growth);
+    if (grown == NS_OK && !inode->is_private) {
+        ns__atomic_add(&mem->counters.allocated_bytes, growth);
+    }
     return status != NS_OK ? status : grown;
 }
 
@@ -262,21 +320,23 @@ static ns_status mem_allocate(void *ctx, struct ns_vfs_file *handle, uint64_t fr
     struct ns__mem_file *file = to_file(handle);
     (void)from;
     ns__mem_count_call(mem, NS__MEM_ALLOCATE);
-    if ((file->flags & NS_VFS_READ_ONLY) != 0) return NS_READONLY;
+    if (!may_change(file)) return NS_READONLY;
     ns__mem_lock_world(mem);
-    ns_status status = allocate_as_fated(mem, file->inode, size);
+    ns_status status = allocate_as_fated(mem, file, size);
     ns__mem_unlock_world(mem);
     return status;
 }
 
-static ns_status truncate_as_fated(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t size)
+static ns_status truncate_as_fated(struct ns__mem *mem, struct ns__mem_file *file, uint64_t size)
 {
+    struct ns__mem_inode *inode;
+    NS_TRY(own_content(mem, file, &inode));
     ns_status status;
     enum ns__mem_fate fate = ns__mem_fate_of(mem, NS__MEM_TRUNCATE, &status);
     if (fate != NS__MEM_FATE_GO && fate != NS__MEM_FATE_STOP) return status;
     if (size == inode->size) return status;
     if (size > inode->range->bytes) return fate == NS__MEM_FATE_STOP ? status : NS_FULL;
-    ns_status noted = ns__mem_tracks(mem) ? ns__mem_note_size(mem, inode, size) : NS_OK;
+    ns_status noted = tracks(mem, inode) ? ns__mem_note_size(mem, inode, size) : NS_OK;
     if (noted == NS_OK) {
         if (size < inode->size) ns__mem_zero_tail(inode, size);
         ns__mem_size_set(mem, inode, size);
@@ -289,9 +349,9 @@ static ns_status mem_truncate(void *ctx, struct ns_vfs_file *handle, uint64_t si
     struct ns__mem *mem = ctx;
     struct ns__mem_file *file = to_file(handle);
     ns__mem_count_call(mem, NS__MEM_TRUNCATE);
-    if ((file->flags & NS_VFS_READ_ONLY) != 0) return NS_READONLY;
+    if (!may_change(file)) return NS_READONLY;
     ns__mem_lock_world(mem);
-    ns_status status = truncate_as_fated(mem, file->inode, size);
+    ns_status status = truncate_as_fated(mem, file, size);
     ns__mem_unlock_world(mem);
     return status;
 }
@@ -309,7 +369,8 @@ static ns_status lock_locked(struct ns__mem_file *file, uint32_t kind)
     struct ns__mem_inode *inode = file->inode;
     bool sole_elsewhere = inode->sole_lock && file->lock != NS_VFS_SOLE;
     uint64_t shared_here = file->lock == NS_VFS_SHARED ? 1 : 0;
-    if (kind == NS_VFS_SOLE && (file->flags & NS_VFS_READ_ONLY) != 0) return NS_READONLY;
+    bool read_only = (file->flags & (NS_VFS_READ_ONLY | NS_VFS_PRIVATE)) != 0;
+    if (kind == NS_VFS_SOLE && read_only) return NS_READONLY;
     if (kind != NS_VFS_UNLOCK && sole_elsewhere) return NS_BUSY;
     if (kind == NS_VFS_SOLE && inode->shared_locks > shared_here) return NS_BUSY;
     drop_lock(file);
@@ -380,7 +441,12 @@ static ns_status mem_map(void *ctx, struct ns_vfs_file *handle, size_t reserve,
 {
     memset(map_out, 0, sizeof *map_out);
     NS_TRY(ns__mem_allowed(ctx, NS__MEM_MAP));
-    struct ns__mem_inode *inode = to_file(handle)->inode;
+    struct ns__mem *mem = ctx;
+    struct ns__mem_inode *inode;
+    ns__mem_lock_world(mem);
+    ns_status status = own_content(mem, to_file(handle), &inode);
+    ns__mem_unlock_world(mem);
+    if (status != NS_OK) return status;
     map_out->base = inode->base;
     map_out->reserved = reserve < inode->range->bytes ? reserve : inode->range->bytes;
     return NS_OK;
@@ -392,7 +458,7 @@ static ns_status mem_map_extend(void *ctx, struct ns_vfs_file *handle, struct ns
     NS_TRY(ns__mem_allowed(ctx, NS__MEM_MAP_EXTEND));
     if (size <= map->size) return NS_OK;
     if (size > map->reserved) return NS_FULL;
-    if (size > ns__atomic_load_relaxed(&to_file(handle)->inode->size)) return NS_IO;
+    if (size > ns__atomic_load_relaxed(&content(ctx, to_file(handle))->size)) return NS_IO;
     map->size = size;
     return NS_OK;
 }

@@ -43,6 +43,7 @@ struct ns__mem_inode {
     uint64_t names; /* references from names, and from pending operations on names */
     uint64_t shared_locks;
     bool sole_lock;
+    bool is_private; /* a private handle's copy: on no disk, never durable, in no name */
 
     /* NS__MEM_DURABILITY. The durable image: pages with their bit set are in durable_base, all
      * others are the same as the current ones. saved is NULL as long as no page differs. */
@@ -64,6 +65,7 @@ struct ns__mem_name {
 
 struct ns__mem_file { /* an open handle */
     struct ns__mem_inode *inode;
+    struct ns__mem_inode *copy; /* NS_VFS_PRIVATE: the content, once it was changed or mapped */
     uint32_t flags;
     uint32_t lock;
 };
@@ -147,6 +149,8 @@ void ns__mem_small_pages(const struct ns__mem *mem, void *memory,
 
 /* The first dirty bytes of the new file's range are the caller's to fill. NULL: no memory. */
 struct ns__mem_inode *ns__mem_inode_new(struct ns__mem *mem, uint64_t dirty);
+/* A private copy of the current content. NULL: no memory. */
+struct ns__mem_inode *ns__mem_inode_copy(struct ns__mem *mem, const struct ns__mem_inode *source);
 /* Frees the inode if no handle and no name is left. */
 void ns__mem_inode_settle(struct ns__mem *mem, struct ns__mem_inode *inode);
 void ns__mem_size_set(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t size);

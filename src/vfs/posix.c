@@ -1,8 +1,10 @@
 /* posix.c: the vfs contract on POSIX systems. Linux is the measured system; macOS is written for.
  *
- * A file handle is its descriptor, carried in the pointer: the vfs owns no heap memory.
- * Descriptors are always 3 or more, so a handle is never NULL, and a host that closed its
- * standard streams does not find its messages in a database.
+ * A file handle is its descriptor, carried in the pointer as an odd number: the vfs owns no heap
+ * memory. Descriptors are always 3 or more: a host that closed its standard streams does not find
+ * its messages in a database. An even handle is a private one (NS_VFS_PRIVATE) and points to its
+ * state; each function of the table hands it to posix_private.c, but for what only concerns the
+ * descriptor.
  *
  *   P1  errno is looked at and translated in status_of and nowhere else, except where a failure
  *       means "this system cannot do that; take the other way".
@@ -40,6 +42,7 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/status.h"
+#include "vfs/posix_private.h"
 
 /* The byte that handles lock: far behind any data. */
 #define LOCK_OFFSET ((off_t)1 << 62)
@@ -47,12 +50,6 @@
 #define FILE_BYTES_MAX ((uint64_t)LOCK_OFFSET)
 #define MAP_RESERVE_MIN ((size_t)64 << 20)
 #define HUGE_PAGES_FROM ((size_t)4 << 20)
-
-#if defined(MAP_NORESERVE)
-#define NORESERVE MAP_NORESERVE
-#else
-#define NORESERVE 0
-#endif
 
 /* ---- errno ---- */
 
@@ -97,7 +94,7 @@ static ns_status failed(void)
 }
 
 /* For calls on things that are known to exist. */
-static ns_status failed_on_existing(void)
+ns_status ns__posix_failed(void)
 {
     ns_status status = failed();
     return status == NS_NOTFOUND || status == NS_EXISTS ? NS_IO : status;
@@ -108,15 +105,25 @@ static ns_status failed_on_existing(void)
 static struct ns_vfs_file *to_file(int fd)
 {
     NS_ASSERT(fd >= 3);
-    return (struct ns_vfs_file *)(intptr_t)fd;
+    return (struct ns_vfs_file *)(2 * (intptr_t)fd + 1);
 }
 
-static int to_fd(const struct ns_vfs_file *file)
+static bool is_private(const struct ns_vfs_file *file)
 {
-    return (int)(intptr_t)file;
+    return ((uintptr_t)file & 1) == 0;
 }
 
-static void close_fd(int fd)
+static struct ns__private *to_private(struct ns_vfs_file *file)
+{
+    return (struct ns__private *)(void *)file;
+}
+
+static int to_fd(struct ns_vfs_file *file)
+{
+    return is_private(file) ? ns__private_fd(to_private(file)) : (int)((intptr_t)file / 2);
+}
+
+void ns__posix_close(int fd)
 {
     (void)close(fd); /* never repeated: the descriptor is gone even after EINTR */
 }
@@ -126,8 +133,8 @@ static ns_status lift_fd(int *fd)
 {
     if (*fd >= 3) return NS_OK;
     int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
-    ns_status status = lifted < 0 ? failed_on_existing() : NS_OK;
-    close_fd(*fd);
+    ns_status status = lifted < 0 ? ns__posix_failed() : NS_OK;
+    ns__posix_close(*fd);
     *fd = lifted;
     return status;
 }
@@ -135,22 +142,19 @@ static ns_status lift_fd(int *fd)
 static ns_status check_regular(int fd)
 {
     struct stat info;
-    if (fstat(fd, &info) != 0) return failed_on_existing();
+    if (fstat(fd, &info) != 0) return ns__posix_failed();
     return S_ISREG(info.st_mode) ? NS_OK : NS_UNSUPPORTED;
 }
 
-static ns_status posix_open(void *ctx, const char *path, uint32_t flags,
-                            struct ns_vfs_file **file_out)
+static ns_status open_fd(const char *path, uint32_t flags, int *fd_out)
 {
-    (void)ctx;
-    *file_out = NULL;
     /* Opening a device or a FIFO can have effects of its own, so what is there is looked at
      * first. The file may still be replaced in between: the second look is at what was opened. */
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) return NS_UNSUPPORTED;
 
     int how = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    how |= (flags & NS_VFS_READ_ONLY) != 0 ? O_RDONLY : O_RDWR;
+    how |= (flags & (NS_VFS_READ_ONLY | NS_VFS_PRIVATE)) != 0 ? O_RDONLY : O_RDWR;
     if ((flags & NS_VFS_CREATE) != 0) how |= O_CREAT;
     if ((flags & NS_VFS_CREATE) != 0 && (flags & NS_VFS_EXCLUSIVE) != 0) how |= O_EXCL;
     int fd;
@@ -165,33 +169,63 @@ static ns_status posix_open(void *ctx, const char *path, uint32_t flags,
     NS_TRY(lift_fd(&fd));
     ns_status status = check_regular(fd);
     if (status != NS_OK) {
-        close_fd(fd);
+        ns__posix_close(fd);
         return status;
     }
-    *file_out = to_file(fd);
+    *fd_out = fd;
+    return NS_OK;
+}
+
+static ns_status posix_open(void *ctx, const char *path, uint32_t flags,
+                            struct ns_vfs_file **file_out)
+{
+    (void)ctx;
+    *file_out = NULL;
+    bool private = (flags & NS_VFS_PRIVATE) != 0;
+    if (private && (flags & NS_VFS_CREATE) != 0) return NS_UNSUPPORTED;
+    int fd = -1;
+    NS_TRY(open_fd(path, flags, &fd));
+    if (!private) {
+        *file_out = to_file(fd);
+        return NS_OK;
+    }
+    struct ns__private *state = NULL;
+    NS_TRY(ns__private_new(fd, &state));
+    *file_out = (struct ns_vfs_file *)(void *)state;
     return NS_OK;
 }
 
 static void posix_close(void *ctx, struct ns_vfs_file *file)
 {
     (void)ctx;
-    if (file != NULL) close_fd(to_fd(file));
+    if (file == NULL) return;
+    if (is_private(file)) {
+        ns__private_free(to_private(file));
+    } else {
+        ns__posix_close(to_fd(file));
+    }
 }
 
 /* ---- reading and writing ---- */
 
-static ns_status posix_size(void *ctx, struct ns_vfs_file *file, uint64_t *size_out)
+ns_status ns__posix_size(int fd, uint64_t *size_out)
 {
-    (void)ctx;
     *size_out = 0;
     struct stat info;
-    if (fstat(to_fd(file), &info) != 0) return failed_on_existing();
+    if (fstat(fd, &info) != 0) return ns__posix_failed();
     if (info.st_size < 0) return NS_IO;
     *size_out = (uint64_t)info.st_size;
     return NS_OK;
 }
 
-static bool in_file_range(uint64_t offset, uint64_t size)
+static ns_status posix_size(void *ctx, struct ns_vfs_file *file, uint64_t *size_out)
+{
+    (void)ctx;
+    if (is_private(file)) return ns__private_size(to_private(file), size_out);
+    return ns__posix_size(to_fd(file), size_out);
+}
+
+bool ns__posix_in_file_range(uint64_t offset, uint64_t size)
 {
     return offset <= FILE_BYTES_MAX && size <= FILE_BYTES_MAX - offset;
 }
@@ -201,16 +235,14 @@ static size_t one_transfer(size_t size)
     return size < TRANSFER_BYTES_MAX ? size : TRANSFER_BYTES_MAX;
 }
 
-static ns_status posix_read(void *ctx, struct ns_vfs_file *file, uint64_t offset, void *out,
-                            size_t size)
+ns_status ns__posix_read(int fd, uint64_t offset, void *out, size_t size)
 {
-    (void)ctx;
-    if (!in_file_range(offset, size)) return NS_IO;
+    if (!ns__posix_in_file_range(offset, size)) return NS_IO;
     uint8_t *to = out;
     while (size > 0) {
-        ssize_t got = pread(to_fd(file), to, one_transfer(size), (off_t)offset);
+        ssize_t got = pread(fd, to, one_transfer(size), (off_t)offset);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return failed_on_existing();
+        if (got < 0) return ns__posix_failed();
         if (got == 0) return NS_IO;
         to += got;
         offset += (uint64_t)got;
@@ -219,13 +251,21 @@ static ns_status posix_read(void *ctx, struct ns_vfs_file *file, uint64_t offset
     return NS_OK;
 }
 
+static ns_status posix_read(void *ctx, struct ns_vfs_file *file, uint64_t offset, void *out,
+                            size_t size)
+{
+    (void)ctx;
+    if (is_private(file)) return ns__private_read(to_private(file), offset, out, size);
+    return ns__posix_read(to_fd(file), offset, out, size);
+}
+
 static ns_status write_plain(int fd, uint64_t offset, const void *data, size_t size)
 {
     const uint8_t *from = data;
     while (size > 0) {
         ssize_t put = pwrite(fd, from, one_transfer(size), (off_t)offset);
         if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return failed_on_existing();
+        if (put < 0) return ns__posix_failed();
         if (put == 0) return NS_IO;
         from += put;
         offset += (uint64_t)put;
@@ -238,7 +278,8 @@ static ns_status posix_write(void *ctx, struct ns_vfs_file *file, uint64_t offse
                              size_t size)
 {
     (void)ctx;
-    if (!in_file_range(offset, size)) return NS_FULL;
+    if (is_private(file)) return ns__private_write(to_private(file), offset, data, size);
+    if (!ns__posix_in_file_range(offset, size)) return NS_FULL;
     return write_plain(to_fd(file), offset, data, size);
 }
 
@@ -247,10 +288,10 @@ static ns_status sync_data(int fd)
 #if defined(__APPLE__)
     /* fsync alone leaves the bytes in the drive's cache. */
     if (fcntl(fd, F_FULLFSYNC) == 0) return NS_OK;
-    if (errno != ENOTSUP && errno != ENOTTY && errno != EINVAL) return failed_on_existing();
-    return fsync(fd) == 0 ? NS_OK : failed_on_existing();
+    if (errno != ENOTSUP && errno != ENOTTY && errno != EINVAL) return ns__posix_failed();
+    return fsync(fd) == 0 ? NS_OK : ns__posix_failed();
 #else
-    return fdatasync(fd) == 0 ? NS_OK : failed_on_existing();
+    return fdatasync(fd) == 0 ? NS_OK : ns__posix_failed();
 #endif
 }
 
@@ -270,7 +311,7 @@ static ns_status write_dsync(int fd, uint64_t offset, const void *data, size_t s
         if (put < 0 && first && (errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS)) {
             return NS_UNSUPPORTED;
         }
-        if (put < 0) return failed_on_existing();
+        if (put < 0) return ns__posix_failed();
         if (put == 0) return NS_IO;
         first = false;
         from += put;
@@ -286,8 +327,9 @@ static ns_status posix_write_sync(void *ctx, struct ns_vfs_file *file, uint64_t 
                                   const void *data, size_t size)
 {
     (void)ctx;
+    if (is_private(file)) return ns__private_write(to_private(file), offset, data, size);
     int fd = to_fd(file);
-    if (!in_file_range(offset, size)) return NS_FULL;
+    if (!ns__posix_in_file_range(offset, size)) return NS_FULL;
     if (size == 0) return NS_OK;
 #if defined(RWF_DSYNC)
     bool tried = ns__atomic_load_relaxed(&without_dsync) == 0;
@@ -307,7 +349,7 @@ static ns_status posix_write_sync(void *ctx, struct ns_vfs_file *file, uint64_t 
 static ns_status posix_sync(void *ctx, struct ns_vfs_file *file)
 {
     (void)ctx;
-    return sync_data(to_fd(file));
+    return is_private(file) ? NS_OK : sync_data(to_fd(file));
 }
 
 /* ---- size ---- */
@@ -331,7 +373,7 @@ static ns_status set_size(int fd, uint64_t size)
         result = ftruncate(fd, (off_t)size);
     } while (result != 0 && errno == EINTR);
     if (result == 0) return NS_OK;
-    return errno == EINVAL ? NS_READONLY : failed_on_existing(); /* EINVAL: not open for writing */
+    return errno == EINVAL ? NS_READONLY : ns__posix_failed(); /* EINVAL: not open for writing */
 }
 
 /* Asks for real space behind [from, size). NS_UNSUPPORTED: this file system has no such request. */
@@ -343,7 +385,7 @@ static ns_status ask_for_space(int fd, uint64_t from, uint64_t size)
                      .fst_offset = 0,
                      .fst_length = (off_t)(size - from)};
     if (fcntl(fd, F_PREALLOCATE, &wish) != 0) {
-        return errno == ENOTSUP || errno == EINVAL ? NS_UNSUPPORTED : failed_on_existing();
+        return errno == ENOTSUP || errno == EINVAL ? NS_UNSUPPORTED : ns__posix_failed();
     }
     return set_size(fd, size);
 #elif defined(__linux__)
@@ -351,7 +393,7 @@ static ns_status ask_for_space(int fd, uint64_t from, uint64_t size)
     do {
         result = fallocate(fd, 0, (off_t)from, (off_t)(size - from));
     } while (result != 0 && errno == EINTR);
-    return result == 0 ? NS_OK : failed_on_existing();
+    return result == 0 ? NS_OK : ns__posix_failed();
 #else
     (void)fd;
     (void)from;
@@ -362,10 +404,12 @@ static ns_status ask_for_space(int fd, uint64_t from, uint64_t size)
 
 static ns_status posix_allocate(void *ctx, struct ns_vfs_file *file, uint64_t from, uint64_t size)
 {
+    (void)ctx;
+    if (is_private(file)) return ns__private_allocate(to_private(file), size);
     int fd = to_fd(file);
-    if (!in_file_range(size, 0)) return NS_FULL;
+    if (!ns__posix_in_file_range(size, 0)) return NS_FULL;
     uint64_t old_size = 0;
-    NS_TRY(posix_size(ctx, file, &old_size));
+    NS_TRY(ns__posix_size(fd, &old_size));
 #if defined(__APPLE__)
     from = old_size; /* space is asked for behind the end only */
 #endif
@@ -380,7 +424,8 @@ static ns_status posix_allocate(void *ctx, struct ns_vfs_file *file, uint64_t fr
 static ns_status posix_truncate(void *ctx, struct ns_vfs_file *file, uint64_t size)
 {
     (void)ctx;
-    if (!in_file_range(size, 0)) return NS_FULL;
+    if (is_private(file)) return ns__private_truncate(to_private(file), size);
+    if (!ns__posix_in_file_range(size, 0)) return NS_FULL;
     return set_size(to_fd(file), size);
 }
 
@@ -399,6 +444,7 @@ static void posix_drop_cache(void *ctx, struct ns_vfs_file *file)
 static ns_status posix_lock(void *ctx, struct ns_vfs_file *file, uint32_t kind)
 {
     (void)ctx;
+    if (is_private(file) && kind == NS_VFS_SOLE) return NS_READONLY;
     int result;
     do {
 #if defined(F_OFD_SETLK)
@@ -414,7 +460,7 @@ static ns_status posix_lock(void *ctx, struct ns_vfs_file *file, uint32_t kind)
         result = flock(to_fd(file), operation);
 #endif
     } while (result != 0 && errno == EINTR);
-    return result == 0 ? NS_OK : failed_on_existing();
+    return result == 0 ? NS_OK : ns__posix_failed();
 }
 
 /* ---- names ---- */
@@ -461,66 +507,79 @@ static ns_status posix_sync_parent(void *ctx, const char *path)
     do {
         fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     } while (fd < 0 && errno == EINTR);
-    if (fd < 0) return failed_on_existing();
+    if (fd < 0) return ns__posix_failed();
     ns_status status = NS_OK;
     /* EINVAL: a file system that has no sync of directories, and none to do. */
-    if (fsync(fd) != 0 && errno != EINVAL) status = failed_on_existing();
-    close_fd(fd);
+    if (fsync(fd) != 0 && errno != EINVAL) status = ns__posix_failed();
+    ns__posix_close(fd);
     return status;
 }
 
 /* ---- maps ---- */
 
-static size_t page_bytes(void)
+size_t ns__posix_page_bytes(void)
 {
     long bytes = sysconf(_SC_PAGESIZE);
     return bytes > 0 ? (size_t)bytes : 4096;
 }
 
-/* size <= SIZE_MAX - page. */
-static size_t round_up(size_t size, size_t page)
+size_t ns__posix_round_up(size_t size)
 {
+    size_t page = ns__posix_page_bytes();
     return (size + page - 1) / page * page;
+}
+
+ns_status ns__posix_reserve_addresses(size_t wanted, size_t least, uint8_t **base_out,
+                                      size_t *reserved_out)
+{
+    size_t bytes = wanted > least ? wanted : least;
+    for (;;) {
+        void *base =
+            mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | NS__POSIX_NORESERVE, -1, 0);
+        if (base != MAP_FAILED) {
+            *base_out = base;
+            *reserved_out = bytes;
+            return NS_OK;
+        }
+        if (errno != ENOMEM) return ns__posix_failed();
+        if (bytes == least) return NS_NOMEM;
+        bytes = ns__posix_round_up(bytes / 2);
+        if (bytes < least) bytes = least;
+    }
 }
 
 static ns_status posix_map(void *ctx, struct ns_vfs_file *file, size_t reserve,
                            struct ns_vfs_map *map_out)
 {
     (void)ctx;
-    (void)file;
     memset(map_out, 0, sizeof *map_out);
-    size_t page = page_bytes();
+    if (is_private(file)) return ns__private_map(to_private(file), reserve, map_out);
     if (reserve > SIZE_MAX / 2) reserve = SIZE_MAX / 2;
-    size_t bytes = round_up(reserve > 0 ? reserve : 1, page);
-    for (;;) {
-        void *base = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | NORESERVE, -1, 0);
-        if (base != MAP_FAILED) {
-            map_out->base = base;
-            map_out->reserved = bytes;
-            return NS_OK;
-        }
-        if (errno != ENOMEM) return failed_on_existing();
-        if (bytes / 2 < MAP_RESERVE_MIN) return NS_NOMEM;
-        bytes = round_up(bytes / 2, page);
-    }
+    size_t bytes = ns__posix_round_up(reserve > 0 ? reserve : 1);
+    size_t least = bytes < MAP_RESERVE_MIN ? bytes : MAP_RESERVE_MIN;
+    uint8_t *base = NULL;
+    NS_TRY(ns__posix_reserve_addresses(bytes, least, &base, &map_out->reserved));
+    map_out->base = base;
+    return NS_OK;
 }
 
 static ns_status posix_map_extend(void *ctx, struct ns_vfs_file *file, struct ns_vfs_map *map,
                                   size_t size)
 {
+    (void)ctx;
+    if (is_private(file)) return ns__private_map_extend(to_private(file), map, size);
     if (size <= map->size) return NS_OK;
     if (size > map->reserved) return NS_FULL;
     uint64_t file_size = 0;
-    NS_TRY(posix_size(ctx, file, &file_size));
+    NS_TRY(ns__posix_size(to_fd(file), &file_size));
     if (size > file_size) return NS_IO; /* touching it would raise SIGBUS */
-    size_t page = page_bytes();
-    size_t from = round_up(map->size, page);
-    size_t to = round_up(size, page);
+    size_t from = ns__posix_round_up(map->size);
+    size_t to = ns__posix_round_up(size);
     if (from < to) {
         void *at = (void *)(uintptr_t)(map->base + from);
         void *got =
             mmap(at, to - from, PROT_READ, MAP_SHARED | MAP_FIXED, to_fd(file), (off_t)from);
-        if (got == MAP_FAILED) return failed_on_existing();
+        if (got == MAP_FAILED) return ns__posix_failed();
     }
     map->size = size;
     return NS_OK;
@@ -529,8 +588,8 @@ static ns_status posix_map_extend(void *ctx, struct ns_vfs_file *file, struct ns
 static void posix_unmap(void *ctx, struct ns_vfs_file *file, struct ns_vfs_map *map)
 {
     (void)ctx;
-    (void)file;
-    if (map->base != NULL) (void)munmap((void *)(uintptr_t)map->base, map->reserved);
+    if (map->base != NULL && !is_private(file))
+        (void)munmap((void *)(uintptr_t)map->base, map->reserved);
     memset(map, 0, sizeof *map);
 }
 
@@ -541,10 +600,10 @@ static ns_status posix_reserve(void *ctx, size_t size, void **memory_out)
     (void)ctx;
     *memory_out = NULL;
     if (size > SIZE_MAX / 2) return NS_NOMEM;
-    size = round_up(size > 0 ? size : 1, page_bytes());
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return failed_on_existing();
+    size = ns__posix_round_up(size > 0 ? size : 1);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | NS__POSIX_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return ns__posix_failed();
 #if defined(MADV_HUGEPAGE)
     if (size >= HUGE_PAGES_FROM) (void)madvise(memory, size, MADV_HUGEPAGE);
 #endif
@@ -555,13 +614,13 @@ static ns_status posix_reserve(void *ctx, size_t size, void **memory_out)
 static void posix_unreserve(void *ctx, void *memory, size_t size)
 {
     (void)ctx;
-    if (memory != NULL) (void)munmap(memory, round_up(size > 0 ? size : 1, page_bytes()));
+    if (memory != NULL) (void)munmap(memory, ns__posix_round_up(size > 0 ? size : 1));
 }
 
 static void posix_discard(void *ctx, void *memory, size_t size)
 {
     (void)ctx;
-    size_t page = page_bytes();
+    size_t page = ns__posix_page_bytes();
     uint8_t *start = memory;
     size_t skipped = (page - (size_t)((uintptr_t)start % page)) % page;
     if (skipped > 0) {
@@ -579,7 +638,7 @@ static void posix_discard(void *ctx, void *memory, size_t size)
 #else
     /* Elsewhere the advice need not zero the range. */
     void *fresh = mmap(start, whole, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | NORESERVE, -1, 0);
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | NS__POSIX_NORESERVE, -1, 0);
     if (fresh == MAP_FAILED) memset(start, 0, whole);
 #endif
 }
@@ -593,7 +652,7 @@ static uint64_t posix_memory_bytes(void *ctx)
     if (sysctlbyname("hw.memsize", &bytes, &size, NULL, 0) == 0 && bytes > 0) return bytes;
 #else
     long pages = sysconf(_SC_PHYS_PAGES);
-    if (pages > 0) return (uint64_t)pages * page_bytes();
+    if (pages > 0) return (uint64_t)pages * ns__posix_page_bytes();
 #endif
     return (uint64_t)1 << 30;
 }
@@ -625,10 +684,10 @@ static ns_status posix_entropy(void *ctx, void *out, size_t size)
 #if defined(__linux__)
         ssize_t got = getrandom(to, piece, 0);
         if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return got < 0 ? failed_on_existing() : NS_IO;
+        if (got <= 0) return got < 0 ? ns__posix_failed() : NS_IO;
         piece = (size_t)got;
 #else
-        if (getentropy(to, piece) != 0) return failed_on_existing();
+        if (getentropy(to, piece) != 0) return ns__posix_failed();
 #endif
         to += piece;
         size -= piece;

@@ -17,6 +17,7 @@ endif()
 add_library(northstar_testing INTERFACE)
 target_include_directories(northstar_testing INTERFACE
     "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
+target_compile_definitions(northstar_testing INTERFACE NS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_include_directories(northstar_testing SYSTEM INTERFACE "${CMOCKA_INCLUDE_DIR}")
 target_link_libraries(northstar_testing INTERFACE northstar_flags northstar "${CMOCKA_LIBRARY}")
 
