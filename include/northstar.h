@@ -223,7 +223,7 @@ typedef struct ns_options {
 NS_API NS_MUST_USE ns_status ns_db_open(const char *path, const ns_options *options,
                                         ns_db **db_out);
 
-/* Makes everything durable and frees the handle. NS_BUSY while transactions or log readers are open: nothing
+/* Makes everything durable and frees the handle. NS_BUSY while transactions, cursors or log readers are open: nothing
  * happens, nothing is lost, call again. Any other status: the handle is freed, what was acknowledged is safe
  * (the next open recovers it). NULL is NS_INVALID. */
 NS_API ns_status ns_db_close(ns_db *db);

@@ -14,6 +14,8 @@
  *       packs every level full. */
 #include "btree/build.h"
 
+#include "base/marks.h"
+
 /* ---- leaves ---- */
 
 struct leaf_walk {
@@ -273,6 +275,7 @@ static ns_status plant(struct ns__sweep *sweep, uint32_t level, bool is_append)
         if (rung->item_count == 0) return NS_OK;
         if (level > 0 && rung->item_count == 1) { /* a root with one child gives way to it */
             sweep->tree.ref = rung->items[0].ref;
+            NS__MARK(root_collapse);
             return NS_OK;
         }
         NS_TRY(ns__items_plan(sweep, level, &bytes));
@@ -282,6 +285,7 @@ static ns_status plant(struct ns__sweep *sweep, uint32_t level, bool is_append)
             sweep->tree.ref = rung->pieces[0].ref;
             return NS_OK;
         }
+        NS__MARK(root_grow);
         struct ns__rung *above = &sweep->rungs[level + 1];
         NS_ASSERT(above->item_count == 0);
         NS_TRY(ns__rung_items_room(sweep, above, rung->piece_count));

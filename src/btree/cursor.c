@@ -72,15 +72,18 @@ static ns_status push_child(struct ns__btree_cursor *cursor)
     return push(cursor, ns__node_ref(node, index), ns__node_level(node) - 1);
 }
 
-/* Entering a leaf means that its neighbour is wanted soon. */
+/* Entering a leaf from its neighbour means that the one after it is wanted soon, all of it. */
 static void prefetch_beside(const struct ns__btree_cursor *cursor, uint32_t step)
 {
     if (cursor->depth < 2) return;
     const uint8_t *parent = cursor->path[cursor->depth - 2].node;
     uint32_t index = cursor->path[cursor->depth - 2].index + step;
-    if (index < ns__node_count(parent)) {
-        ns__pages_prefetch(cursor->pages, ns__node_ref(parent, index));
-    }
+    if (index >= ns__node_count(parent)) return;
+    uint64_t ref = ns__node_ref(parent, index);
+    const struct ns__pages *pages = cursor->pages;
+    const uint8_t *leaf = pages->bases[ref >> 63] + (ns__ref_number(ref) << pages->page_shift);
+    for (uint32_t at = 0; at < NS__PAGE_SIZE_MIN; at += 64)
+        __builtin_prefetch(leaf + at, 0, 2);
 }
 
 /* From the end of the path along the left (or right) edge down to a leaf. */

@@ -2,6 +2,8 @@
  * also bound the walk: a hostile tree whose references meet again runs out of nodes to count. */
 #include "btree/build.h"
 
+#include "base/marks.h"
+
 #define AHEAD 4u /* children asked for in advance */
 
 ns_status ns__entry_run_drop(struct ns__change *change, struct ns__tree *tree,
@@ -48,6 +50,7 @@ ns_status ns__subtree_drop(struct ns__change *change, struct ns__tree *tree, uin
         NS_TRY(leaf_drop(change, tree, node));
     } else {
         uint32_t count = ns__node_count(node);
+        NS__MARK(subtree_drop);
         for (uint32_t i = 0; i < count; i++) {
             if (i + AHEAD < count) ns__pages_prefetch(pages, ns__node_ref(node, i + AHEAD));
             NS_TRY(ns__subtree_drop(change, tree, ns__node_ref(node, i), level - 1));

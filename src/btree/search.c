@@ -2,9 +2,9 @@
  *
  * A lookup costs the cache misses of its path, not its instructions: in a big tree the leaf's
  * header and its cell are two dependent trips to memory. One lookup can only ask for the first
- * lines of a child at once; many lookups can wait for one another's lines. So get_many moves a group
- * of descents in lock-step: each round takes every descent one level down and asks for the next
- * node, which arrives while the others are searched; so does the cell, at last.
+ * lines of a child at once; many lookups can wait for one another's lines. So get_many moves a
+ * group of descents in lock-step: each round takes every descent one level down and asks for the
+ * next node, which arrives while the others are searched; so does the cell, at last.
  *
  *   S1  every step goes one level down, so a descent ends after at most NS__LEVEL_MAX steps,
  *       whatever the references are;

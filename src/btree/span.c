@@ -22,6 +22,8 @@
  *       level use that level's pool, pieces the pool of the level above. */
 #include "btree/build.h"
 
+#include "base/marks.h"
+
 struct span {
     uint32_t level;
     uint32_t first, last; /* old children of the parent whose place it takes */
@@ -254,6 +256,22 @@ static ns_status take_neighbour(struct ns__sweep *sweep, struct span *span, bool
 
 /* ---- settling ---- */
 
+static void note_split(uint32_t level)
+{
+    if (level == 0)
+        NS__MARK(leaf_split);
+    else
+        NS__MARK(branch_split);
+}
+
+static void note_merge(uint32_t level)
+{
+    if (level == 0)
+        NS__MARK(leaf_merge);
+    else
+        NS__MARK(branch_merge);
+}
+
 /* The pieces of the span become edits of the parent: B1. */
 static ns_status emit(struct ns__sweep *sweep, const struct span *span, bool is_thin)
 {
@@ -273,6 +291,8 @@ static ns_status emit(struct ns__sweep *sweep, const struct span *span, bool is_
     for (; gone <= span->last; gone++) {
         NS_TRY(ns__rung_edit(sweep, parent, NS__EDIT_REMOVE, gone, &edit));
     }
+    if (rung->piece_count > 1) note_split(span->level);
+    if (rung->piece_count == 1 && span->last > span->first) note_merge(span->level);
     for (; next < rung->piece_count; next++) {
         NS_TRY(ns__rung_edit(sweep, parent, NS__EDIT_INSERT, span->last + 1, &edit));
         edit->item = rung->pieces[next];

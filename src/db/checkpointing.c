@@ -37,47 +37,62 @@ static void wake_log_readers(struct ns_db *db)
     pthread_mutex_unlock(&db->durable_lock);
 }
 
-static ns_status checkpoint_root(struct ns_db *db, const struct ns__root *root)
+/* Head lock. */
+static ns_status begin(struct ns_db *db, struct ns__slot *slot, bool is_forced,
+                       struct ns__checkpoint *checkpoint, bool *is_idle)
 {
-    uint64_t began = db->vfs->monotonic_ns(db->vfs->ctx);
-    struct ns__checkpoint checkpoint;
+    struct ns__root root;
+    ns__slot_hold(&db->snapshots, slot, &root);
+    *is_idle = !is_forced && ns__checkpoint_is_idle(db->pager, &root, db->fields);
+    if (*is_idle) return NS_OK;
+    return ns__checkpoint_begin(db->pager, &root, checkpoint);
+}
+
+static ns_status write_and_finish(struct ns_db *db, struct ns__checkpoint *checkpoint)
+{
     set_floor(db);
     db->fields->log_watermark = ns__log_durable(db->log);
-    ns_status status = ns__checkpoint_write(db->pager, &db->head, root, db->fields, &checkpoint);
-    uint64_t pages = checkpoint.frame_count;
-    if (status == NS_OK) {
-        ns__log_set_durable(db->log, root->log_end);
-        finish(db, &checkpoint);
-        ns__atomic_add(&db->checkpoints, 1);
-    }
+    NS_TRY(ns__checkpoint_write(db->pager, &db->head, db->fields, checkpoint));
+    ns__log_set_durable(db->log, checkpoint->root.log_end);
+    finish(db, checkpoint);
+    ns__atomic_add(&db->checkpoints, 1);
+    wake_log_readers(db);
+    if (db->fields->history != NS_HISTORY_NONE) return NS_OK;
+    return ns__log_trim(db->log, db->fields->floor_log);
+}
+
+static ns_status with_slot(struct ns_db *db, struct ns__slot *slot, bool is_forced)
+{
+    uint64_t began = db->vfs->monotonic_ns(db->vfs->ctx);
+    struct ns__checkpoint checkpoint = {0};
+    bool is_idle;
+    pthread_mutex_lock(&db->head);
+    ns_status status = begin(db, slot, is_forced, &checkpoint, &is_idle);
+    pthread_mutex_unlock(&db->head);
+    if (status == NS_OK && is_idle) return NS_OK;
+    uint64_t pages = checkpoint.frame_count, txn_id = checkpoint.root.txn_id;
+    if (status == NS_OK) status = write_and_finish(db, &checkpoint);
     ns__checkpoint_deinit(db->pager, &checkpoint);
     if (status != NS_OK) return status;
-    wake_log_readers(db);
-    if (db->fields->history == NS_HISTORY_NONE) {
-        NS_TRY(ns__log_trim(db->log, db->fields->floor_log));
-    }
     uint64_t us = (db->vfs->monotonic_ns(db->vfs->ctx) - began) / 1000;
-    ns__db_event(db, NS_EVENT_CHECKPOINT, NS_OK, root->txn_id, pages, us, "");
+    ns__db_event(db, NS_EVENT_CHECKPOINT, NS_OK, txn_id, pages, us, "");
     return NS_OK;
 }
 
-static ns_status with_lock(struct ns_db *db)
+static ns_status with_lock(struct ns_db *db, bool is_forced)
 {
     struct ns__slot *slot;
     NS_TRY(ns__slot_take_spare(&db->snapshots, &slot));
-    struct ns__root root;
-    ns__slot_hold(&db->snapshots, slot, &root);
-    ns_status status = NS_OK;
-    if (!ns__checkpoint_is_idle(db->pager, &root)) status = checkpoint_root(db, &root);
+    ns_status status = with_slot(db, slot, is_forced);
     ns__slot_free(slot);
     return status;
 }
 
-ns_status ns__db_run_checkpoint(struct ns_db *db)
+ns_status ns__db_run_checkpoint(struct ns_db *db, bool is_forced)
 {
     pthread_mutex_lock(&db->checkpoint);
     ns_status status = ns__db_may_write(db); /* the one before this may have poisoned the handle */
-    if (status == NS_OK) status = with_lock(db);
+    if (status == NS_OK) status = with_lock(db, is_forced);
     if (status != NS_OK && ns__atomic_load(&db->pager->file.sync_failed) != 0) {
         ns__db_poison(db, status);
     }
@@ -122,7 +137,7 @@ static void run_if_due(struct ns_db *db)
     if (!ns__db_wants_checkpoint(db)) return;
     struct ns__error_saved saved; /* the caller's own result is what its detail is about */
     ns__error_save(&saved);
-    ns_status status = ns__db_run_checkpoint(db);
+    ns_status status = ns__db_run_checkpoint(db, false);
     ns__atomic_store(&db->checkpoint_failed_at, status == NS_OK ? 0 : ns__log_end(db->log));
     if (status != NS_OK) {
         ns__db_event(db, NS_EVENT_CHECKPOINT_FAILED, status, 0, 0, 0, ns_error_detail());
@@ -213,5 +228,5 @@ ns_status ns_db_checkpoint(ns_db *db)
     if (ns__seat_is_mine(db)) {
         return ns__error(NS_BUSY, "checkpoint: this thread has an NS_WRITE transaction open");
     }
-    return ns__db_run_checkpoint(db);
+    return ns__db_run_checkpoint(db, false);
 }

@@ -20,6 +20,7 @@ ns_status ns_cursor_open(ns_txn *txn, ns_keyspace keyspace, ns_cursor **cursor_o
     cursor->next = txn->cursors;
     if (txn->cursors != NULL) txn->cursors->previous = cursor;
     txn->cursors = cursor;
+    ns__atomic_add(&db->cursors, 1);
     *cursor_out = cursor;
     return NS_OK;
 }
@@ -35,7 +36,9 @@ void ns_cursor_close(ns_cursor *cursor)
         if (cursor->next != NULL) cursor->next->previous = cursor->previous;
         ns__view_cursor_free(cursor->at);
     }
-    ns__alloc_release(&cursor->db->alloc, cursor, sizeof *cursor);
+    ns_db *db = cursor->db;
+    ns__alloc_release(&db->alloc, cursor, sizeof *cursor);
+    ns__atomic_sub(&db->cursors, 1);
 }
 
 static ns_status attached(const ns_cursor *cursor)

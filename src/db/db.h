@@ -72,6 +72,7 @@ struct ns_db {
     uint64_t
         checkpoint_failed_at; /* atomic: log end at which the last automatic checkpoint failed */
     uint64_t log_readers;     /* atomic: open ns_log */
+    uint64_t cursors;         /* atomic: not closed, attached or not */
     bool is_opened_clean;
     /* counters, atomic */
     uint64_t commits, gets, puts, checkpoints;
@@ -138,7 +139,8 @@ ns_status ns__db_replay(struct ns_db *db, const struct ns__record *record, uint6
 bool ns__db_grow_record(struct ns_db *db, uint64_t bytes);
 
 /* ---- checkpointing.c ---- */
-ns_status ns__db_run_checkpoint(struct ns_db *db);
+/* Forced: even if nothing changed (it frees what only the older meta holds). */
+ns_status ns__db_run_checkpoint(struct ns_db *db, bool is_forced);
 bool ns__db_wants_checkpoint(struct ns_db *db);
 /* After a commit, without any lock: lets the helper do what is due, or does it here. */
 void ns__db_after_commit(struct ns_db *db);

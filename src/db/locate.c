@@ -2,6 +2,8 @@
  * alone (spec/commit_v0.md, "Creation"). */
 #include "db/db.h"
 
+#define LOGMAP_UUID 8 /* offset of the uuid in a log map */
+
 struct probe {
     const struct ns_vfs *vfs;
     struct ns_vfs_file *file;
@@ -56,8 +58,27 @@ static bool may_be_torn(const uint8_t *block, const char magic[8])
     return is_zero(block + same, 8 - same);
 }
 
-/* Creation writes log maps (sequence 1 and 2, not in use), syncs, then meta 1, then meta 0. Nothing was ever committed to a file
- * that has no valid meta, no meta at all in page 0, and log maps that are not in use. */
+/* Has anything been appended to the log that this map describes? */
+static ns_status log_is_untouched(const struct probe *probe, uint32_t page_size, uint32_t page,
+                                  const uint8_t *block, bool *is_so_out)
+{
+    struct ns__logmap map;
+    uint8_t first[NS__BLOCK_BYTES];
+    *is_so_out = true;
+    uint64_t limit = probe->file_bytes / page_size;
+    if (ns__logmap_decode(block, page, block + LOGMAP_UUID, page_size, limit, &map) != NS_OK) {
+        return NS_OK; /* torn */
+    }
+    if (map.extent_count == 0) return NS_OK;
+    NS_TRY(read_block(probe, map.extents[0].page * page_size, first));
+    *is_so_out = map.sequence <= 2 && map.watermark == 0 && map.extents[0].log_start == 0 &&
+                 is_zero(first, sizeof first);
+    return NS_OK;
+}
+
+/* Creation writes the log maps (sequences 1 and 2), then meta 1, then meta 0, each durable before the
+ * next (CRE-1). So nothing was ever committed to a file that has no valid meta, no meta at all in
+ * page 0, and log maps that are absent, torn, or of a log that nothing was appended to. */
 static ns_status creation_was_cut(const struct probe *probe, uint32_t page_size, bool *is_so_out)
 {
     uint8_t block[NS__BLOCK_BYTES];
@@ -67,11 +88,11 @@ static ns_status creation_was_cut(const struct probe *probe, uint32_t page_size,
     NS_TRY(read_block(probe, page_size, block));
     if (!may_be_torn(block, "NSTARDB\n")) return NS_OK;
     for (uint32_t page = 2; page <= 3; page++) {
+        bool is_untouched;
         NS_TRY(read_block(probe, (uint64_t)page * page_size, block));
         if (!may_be_torn(block, "NSTARLOG")) return NS_OK;
-        uint64_t sequence = ns__load64(block + 24);
-        if (sequence > 2 || ns__load64(block + 32) != 0 || ns__load32(block + 40) != 0)
-            return NS_OK;
+        NS_TRY(log_is_untouched(probe, page_size, page, block, &is_untouched));
+        if (!is_untouched) return NS_OK;
     }
     *is_so_out = true;
     return NS_OK;

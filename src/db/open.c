@@ -141,6 +141,15 @@ static ns_status create_log(struct ns_db *db, struct ns__file *file)
     return ns__log_create(file, &db->pager->space, &db->alloc, &options, &db->log);
 }
 
+/* The file's name becomes durable. A read-only handle changes nothing. */
+static ns_status sync_name(struct ns_db *db)
+{
+    if ((db->options.flags & NS_RDONLY) != 0) return NS_OK;
+    ns_status status = db->vfs->sync_parent(db->vfs->ctx, db->path);
+    if (status != NS_OK) return ns__error(status, "sync the directory: %s", ns_status_text(status));
+    return NS_OK;
+}
+
 /* Log maps first, then everything is synced, then the metas: until meta 1 is durable there is no database. */
 static ns_status create(struct ns_db *db)
 {
@@ -163,10 +172,7 @@ static ns_status create(struct ns_db *db)
     first->created_us = db->vfs->unix_us(db->vfs->ctx);
     first->flags = (db->options.flags & NS_LOG_PADDED) != 0 ? NS__META_FLAG_LOG_PADDED : 0;
     NS_TRY(ns__pager_write_first_metas(db->pager, first));
-    if (db->path != NULL) {
-        status = db->vfs->sync_parent(db->vfs->ctx, db->path);
-        if (status != NS_OK) return ns__error(status, "sync the directory");
-    }
+    NS_TRY(sync_name(db));
     db->is_opened_clean = true;
     struct ns__root root = {.generation = 1};
     return start_snapshots(db, &root);
@@ -218,9 +224,32 @@ static bool tail_is_long(struct ns_db *db, uint64_t log_end)
            db->pager->dirty * 2 > db->pager->frame_limit;
 }
 
-/* log_end of a root is the offset behind the envelope of its record, which the reader knows once it has moved on to the next; the
- * records of one envelope are published one by one with the envelope's own end, but a checkpoint between them would skip
- * the rest: so it runs at envelope ends only. */
+/* Replay may need more room than the first execution had: what the lost roots dropped is still held by the metas. Two
+ * checkpoints move both of them on. Only between envelopes: a root in the middle of one must not be written. */
+static ns_status make_room(struct ns_db *db, uint64_t envelope)
+{
+    struct ns__root newest;
+    ns__snapshots_newest(&db->snapshots, &newest);
+    if (newest.log_end != envelope || (db->options.flags & NS_RDONLY) != 0) return NS_FULL;
+    NS_TRY(ns__db_run_checkpoint(db, true));
+    return ns__db_run_checkpoint(db, true);
+}
+
+static ns_status replay_with_room(struct ns_db *db, const struct ns__record *record,
+                                  const struct ns__log_reader *reader)
+{
+    ns_status status = replay_one(db, record, reader->next);
+    if (status == NS_FULL && make_room(db, reader->envelope) == NS_OK) {
+        status = replay_one(db, record, reader->next);
+    }
+    if (status != NS_OK) {
+        ns__error_prefix("replay at log offset %llu", (unsigned long long)reader->envelope);
+    }
+    return status;
+}
+
+/* log_end of a root is the offset behind its record's envelope. A checkpoint between the records of one envelope would
+ * skip the rest, so it runs at envelope ends only. */
 static ns_status replay(struct ns_db *db, uint64_t from, uint64_t to)
 {
     struct ns__log_reader reader;
@@ -231,15 +260,10 @@ static ns_status replay(struct ns_db *db, uint64_t from, uint64_t to)
         struct ns__record record;
         ns_slice bytes;
         status = ns__log_reader_next(&reader, to, &record, &bytes);
-        if (status != NS_OK) break;
-        status = replay_one(db, &record, reader.next);
-        if (status != NS_OK) {
-            ns__error_prefix("replay at log offset %llu", (unsigned long long)reader.envelope);
-            break;
-        }
+        if (status == NS_OK) status = replay_with_room(db, &record, &reader);
         bool is_envelope_end = reader.consumed == reader.payload_bytes;
-        if (is_writable && is_envelope_end && tail_is_long(db, reader.next)) {
-            status = ns__db_run_checkpoint(db);
+        if (status == NS_OK && is_writable && is_envelope_end && tail_is_long(db, reader.next)) {
+            status = ns__db_run_checkpoint(db, false);
         }
     }
     ns__log_reader_deinit(&reader);
@@ -256,13 +280,9 @@ static ns_status recover_log(struct ns_db *db, const struct ns__located *located
     struct ns__log_tail tail;
     NS_TRY(ns__log_find_end(db->log, meta->log_replay, known, &tail));
     db->is_opened_clean = tail.is_clean && tail.end == meta->log_replay;
-    if (db->is_opened_clean)
-        NS__MARK(clean_open);
-    else
-        NS__MARK(recovery_unclean);
     NS_TRY(ns__log_settle(db->log, &tail));
     /* What was read may have come from a cache that a failed sync left behind: the chosen meta is made durable too. */
-    if (!db->is_opened_clean) NS_TRY(ns__pager_rewrite_meta(db->pager));
+    if (!db->is_opened_clean) NS_TRY(ns__pager_confirm_meta(db->pager));
     struct ns__root root;
     root_of(meta, &root);
     NS_TRY(start_snapshots(db, &root));
@@ -302,8 +322,10 @@ static ns_status recover(struct ns_db *db, const struct ns__located *located)
 {
     uint64_t began = db->vfs->monotonic_ns(db->vfs->ctx);
     NS_TRY(load(db, located));
+    if (located->newest.sequence <= 2)
+        NS_TRY(sync_name(db)); /* its creation may not have got so far */
     if (!located->has_older && (db->options.flags & NS_RDONLY) == 0) {
-        NS_TRY(ns__db_run_checkpoint(db));
+        NS_TRY(ns__db_run_checkpoint(db, false));
     }
     db->recovery_us = (db->vfs->monotonic_ns(db->vfs->ctx) - began) / 1000;
     if (!db->is_opened_clean) {
@@ -458,7 +480,7 @@ static ns_status write_out(struct ns_db *db)
 {
     if ((db->options.flags & NS_RDONLY) != 0) return NS_OK;
     NS_TRY(ns__db_may_write(db));
-    NS_TRY(ns__db_run_checkpoint(db));
+    NS_TRY(ns__db_run_checkpoint(db, false));
     return ns__log_mark_clean(db->log);
 }
 
@@ -471,7 +493,12 @@ ns_status ns_db_close(ns_db *db)
     if (readers > 0) {
         return ns__error(NS_BUSY, "close: %llu log readers are open", (unsigned long long)readers);
     }
+    uint64_t cursors = ns__atomic_load(&db->cursors);
     if (open > 0) return ns__error(NS_BUSY, "close: %u transactions are open", open);
+    if (cursors > 0) {
+        return ns__error(NS_BUSY, "close: %llu cursors are not closed",
+                         (unsigned long long)cursors);
+    }
     ns__helper_stop(db);
     ns_status status = write_out(db);
     struct ns__error_saved saved;

@@ -8,7 +8,9 @@ struct ns_log {
     struct ns__log_reader reader;
     uint64_t next_txn; /* id of the record to return next */
     uint64_t at_txn;   /* id of the record that the reader gives next */
-    uint8_t *copy;     /* of the record returned last */
+    bool is_pending;   /* the reader gave a record that could not be returned for want of memory */
+    ns_slice pending;
+    uint8_t *copy; /* of the record returned last */
     uint64_t copy_capacity;
 };
 
@@ -123,7 +125,11 @@ static ns_status advance(ns_log *log, struct ns__record *record, ns_slice *bytes
     uint64_t limit = visible_end(log->db);
     for (;;) {
         ns_status status = ns__log_reader_next(&log->reader, limit, record, bytes);
-        if (status == NS_GONE) return gone(ns__atomic_load_relaxed(&log->db->fields->floor_txn));
+        if (status == NS_GONE) {
+            uint64_t floor;
+            (void)nearest(log->db, log->at_txn, &floor);
+            return gone(floor);
+        }
         if (status != NS_OK) return status;
         if (record->txn_id != log->at_txn) {
             return ns__error(NS_CORRUPT, "log offset %llu: record %llu where %llu is due",
@@ -135,6 +141,18 @@ static ns_status advance(ns_log *log, struct ns__record *record, ns_slice *bytes
     }
 }
 
+/* The bytes of the next record, in the reader's buffer. Asked again after a failure, it is the same one. */
+static ns_status next_bytes(ns_log *log, ns_slice *bytes_out)
+{
+    if (!log->is_pending) {
+        struct ns__record record;
+        NS_TRY(advance(log, &record, &log->pending));
+        log->is_pending = true;
+    }
+    *bytes_out = log->pending;
+    return NS_OK;
+}
+
 ns_status ns_log_next(ns_log *log, struct ns_commit *commit_out)
 {
     if (commit_out == NULL) return ns__error(NS_INVALID, "ns_log_next: commit_out is NULL");
@@ -142,8 +160,9 @@ ns_status ns_log_next(ns_log *log, struct ns_commit *commit_out)
     NS_TRY(usable(log));
     struct ns__record record;
     ns_slice bytes;
-    NS_TRY(advance(log, &record, &bytes));
+    NS_TRY(next_bytes(log, &bytes));
     NS_TRY(keep_copy(log, bytes));
+    log->is_pending = false;
     log->next_txn++;
     NS_TRY(ns__record_decode(ns_bytes(log->copy, bytes.size), NULL, &record));
     fill_commit(&record, ns_bytes(log->copy, bytes.size), commit_out);

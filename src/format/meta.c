@@ -156,6 +156,8 @@ static ns_status check_frame(const uint8_t bytes[NS__BLOCK_BYTES], uint32_t page
     return NS_OK;
 }
 
+#define COUNTER_MAX (UINT64_C(1) << 62)
+
 static ns_status check_identity(const struct ns__meta *meta, uint32_t page, uint64_t file_bytes)
 {
     if (!ns__page_size_ok(meta->page_size)) {
@@ -164,6 +166,10 @@ static ns_status check_identity(const struct ns__meta *meta, uint32_t page, uint
     if (meta->sequence == 0 || meta->sequence % 2 != page) {
         return ns__corrupt(page, "meta: sequence %llu does not belong here",
                            (unsigned long long)meta->sequence);
+    }
+    if (meta->generation == 0 || meta->generation >= COUNTER_MAX || meta->sequence >= COUNTER_MAX ||
+        meta->txn_id >= COUNTER_MAX) {
+        return ns__corrupt(page, "meta: a counter that no database reaches");
     }
     if (meta->page_count < NS__REGION_MAP_PAGE_0 ||
         meta->page_count > file_bytes / meta->page_size ||
@@ -298,7 +304,10 @@ int ns__meta_choose(const ns_status status[2], const struct ns__meta meta[2])
     if (status[0] != NS_OK) return 1;
     if (memcmp(meta[0].uuid, meta[1].uuid, NS__UUID_BYTES) != 0) return -1;
     if (meta[0].page_size != meta[1].page_size) return -1;
-    if (meta[0].sequence == meta[1].sequence + 1) return 0;
-    if (meta[1].sequence == meta[0].sequence + 1) return 1;
-    return -1;
+    int newest = meta[0].sequence > meta[1].sequence ? 0 : 1;
+    const struct ns__meta *older = &meta[1 - newest];
+    bool are_neighbours = meta[newest].sequence == older->sequence + 1 &&
+                          meta[newest].generation >= older->generation &&
+                          meta[newest].txn_id >= older->txn_id;
+    return are_neighbours ? newest : -1;
 }

@@ -140,6 +140,14 @@ static ns_status check_from(struct ns__log *log, uint64_t from, uint64_t limit)
                        (unsigned long long)limit);
 }
 
+/* A coverage mark only: did somebody begin an envelope at the end? */
+static void note_torn(struct ns__log *log, uint64_t end, uint64_t limit)
+{
+    uint8_t first[8];
+    if (limit - end < sizeof first || ns__log_read(log, end, first, sizeof first) != NS_OK) return;
+    if (ns__load64(first) != 0) NS__MARK(recovery_torn_tail);
+}
+
 ns_status ns__log_find_end(struct ns__log *log, uint64_t from, uint64_t known_durable,
                            struct ns__log_tail *tail_out)
 {
@@ -165,6 +173,7 @@ ns_status ns__log_find_end(struct ns__log *log, uint64_t from, uint64_t known_du
     bool is_clean = ns__atomic_load(&log->is_in_use) == 0 && end == log->map_watermark;
     if (!is_clean) {
         NS__MARK(recovery_unclean);
+        note_torn(log, end, limit);
         NS_TRY(check_behind(log, end, limit));
     }
     tail_out->is_clean = is_clean;

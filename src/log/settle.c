@@ -10,6 +10,8 @@
  *  2. A fresh run of pages is taken and zeroed durably.
  *  3. The envelopes of [w, x) are written there, at the same log offsets, with the same payloads,
  *     under the next epoch; the file is synced.
+ *     On a disk that has no room for them (and only with powersafe overwrite) they are instead written
+ *     once more where they are, and w becomes x.
  *  4. Both maps in turn: the extent of w ends at w, the fresh one begins there, x is the watermark.
  *  5. Extents, and whole pages of the cut extent, past w go back to the space.
  *
@@ -190,14 +192,48 @@ static ns_status take_fresh(struct ns__log *log, const struct ns__log_tail *tail
     return NS_OK;
 }
 
+/* A disk without room for a copy: the bytes of [w, x) are written once more where they are, unchanged
+ * (DSK-3), so that x is durable too, and only the end needs a fresh extent. */
+static ns_status rewrite_in_place(struct ns__log *log, const struct ns__log_tail *tail)
+{
+    uint8_t *bytes = ns__alloc(log->alloc, MOVE_BYTES);
+    if (bytes == NULL) return NS_NOMEM;
+    ns_status status = NS_OK;
+    for (uint64_t offset = tail->watermark; offset < tail->end && status == NS_OK;) {
+        struct ns__extent extent;
+        if (!ns__log_extent_at(log, offset, &extent)) {
+            status = ns__error(NS_INTERNAL, "log: no extent at log offset %llu",
+                               (unsigned long long)offset);
+            break;
+        }
+        uint64_t end = extent.log_end < tail->end ? extent.log_end : tail->end;
+        size_t size = end - offset < MOVE_BYTES ? (size_t)(end - offset) : MOVE_BYTES;
+        status = ns__log_read(log, offset, bytes, size);
+        if (status == NS_OK) {
+            status =
+                ns__file_write_sync(log->file, ns__log_position(log, &extent, offset), bytes, size);
+        }
+        offset += size;
+    }
+    ns__alloc_release(log->alloc, bytes, MOVE_BYTES);
+    return status;
+}
+
 static ns_status settle_unclean(struct ns__log *log, const struct ns__log_tail *tail)
 {
     NS__MARK(recovery_settle);
     struct ns__extent fresh;
-    NS_TRY(take_fresh(log, tail, &fresh));
+    struct ns__log_tail rest = *tail;
+    ns_status status = take_fresh(log, &rest, &fresh);
+    if (status == NS_FULL && !log->is_padded && rest.watermark < rest.end) {
+        NS_TRY(rewrite_in_place(log, tail));
+        rest.watermark = rest.end;
+        status = take_fresh(log, &rest, &fresh);
+    }
+    if (status != NS_OK) return status;
     bool was_named = false;
-    ns_status status = move_tail(log, tail, &fresh);
-    if (status == NS_OK) status = enter_fresh(log, tail, &fresh, &was_named);
+    status = move_tail(log, &rest, &fresh);
+    if (status == NS_OK) status = enter_fresh(log, &rest, &fresh, &was_named);
     if (status != NS_OK && !was_named) ns__space_give(log->space, fresh.page, fresh.pages);
     return status;
 }

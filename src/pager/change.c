@@ -13,8 +13,6 @@
 #include "base/marks.h"
 #include "pager/pager.h"
 
-#define UNBORN UINT32_MAX /* in place of the epoch of a page that the change dropped again */
-
 /* ---- lists ---- */
 
 static ns_status list_reserve(struct ns__alloc *alloc, struct ns__number_list *list, uint64_t more)
@@ -104,7 +102,7 @@ struct ns__change *ns__change_begin(struct ns__pager *pager, uint64_t generation
     change->is_open = true;
     change->use_reserve = use_reserve;
     change->generation = generation;
-    change->dead_frame_count = change->dead_page_count = 0;
+    change->dead_frame_count = change->dead_page_count = change->dead_placed_count = 0;
     change->born_frames.count = change->unborn_frames.count = 0;
     change->born_pages.count = change->unborn_pages.count = 0;
     change->filling = 0;
@@ -228,7 +226,30 @@ ns_status ns__change_node_finish(struct ns__change *change, uint8_t *node, uint6
 static ns_status drop_unborn(struct ns__change *change, uint64_t page, uint64_t pages)
 {
     NS_TRY(push_run(change, &change->unborn_pages, page, pages));
-    ns__atomic_store32(&change->pager->space.epochs[page], UNBORN);
+    ns__atomic_store32(&change->pager->space.epochs[page], NS__EPOCH_UNBORN);
+    return NS_OK;
+}
+
+/* What a reference in the file says of itself is not believed: its pages must exist and not be fixed ones,
+ * and only what this change wrote can have been born in it. */
+static ns_status check_drop(struct ns__change *change, uint64_t page, uint64_t pages,
+                            uint64_t birth)
+{
+    struct ns__pager *pager = change->pager;
+    uint64_t readable = ns__atomic_load(&pager->pages.readable);
+    uint32_t page_size = pager->pages.page_size;
+    if (pages == 0 || page >= readable || pages > readable - page) {
+        return ns__corrupt(page, "dropped, but %llu pages from here lie beyond the end of the file",
+                           (unsigned long long)pages);
+    }
+    if (ns__page_is_fixed(page_size, page) || ns__page_is_fixed(page_size, page + pages - 1)) {
+        return ns__corrupt(page, "dropped, but it is a meta or map page");
+    }
+    bool is_ours = ns__atomic_load32(&pager->space.epochs[page]) == NS__EPOCH_BORN;
+    if (is_ours != (birth == change->generation) || birth > change->generation) {
+        return ns__corrupt(page, "says that it was born in generation %llu",
+                           (unsigned long long)birth);
+    }
     return NS_OK;
 }
 
@@ -254,13 +275,10 @@ ns_status ns__change_node_drop(struct ns__change *change, uint64_t ref)
     NS_TRY(ns__pages_node(&change->pager->pages, ref, NS__LEVEL_ANY, &node));
     uint64_t birth = ns__node_birth(node), number = ns__ref_number(ref);
     bool is_frame = ns__ref_is_frame(ref);
+    if (!is_frame) NS_TRY(check_drop(change, number, 1, birth));
     if (birth == change->generation) {
         return is_frame ? push(change, &change->unborn_frames, number)
                         : drop_unborn(change, number, 1);
-    }
-    if (birth > change->generation) {
-        return ns__corrupt(number, "born in generation %llu, after the root that holds it",
-                           (unsigned long long)birth);
     }
     return drop_thing(change, number, is_frame ? 0 : 1, birth);
 }
@@ -269,13 +287,8 @@ ns_status ns__change_run_drop(struct ns__change *change, const struct ns__run *r
 {
     uint64_t pages = ns__pages_of(size, change->pager->pages.page_size);
     NS__MARK(overflow_drop);
-    if (run->birth == change->generation) {
-        return drop_unborn(change, run->page, pages);
-    }
-    if (run->birth > change->generation) {
-        return ns__corrupt(run->page, "a value born in generation %llu, after its root",
-                           (unsigned long long)run->birth);
-    }
+    NS_TRY(check_drop(change, run->page, pages, run->birth));
+    if (run->birth == change->generation) return drop_unborn(change, run->page, pages);
     return drop_thing(change, run->page, pages, run->birth);
 }
 
@@ -336,7 +349,8 @@ ns_status ns__change_prepare(struct ns__change *change)
 {
     struct ns__pager *pager = change->pager;
     NS_TRY(ns__pager_reserve_events(pager, change->dead_page_count + change->born_pages.count / 2));
-    uint64_t placed = pager->placed < dirty_after(change) ? pager->placed : dirty_after(change);
+    uint64_t placed = pager->placed - change->dead_placed_count;
+    NS_ASSERT(placed <= dirty_after(change));
     return ns__space_promise(&pager->space, dirty_after(change) - placed, change->use_reserve);
 }
 
@@ -361,6 +375,13 @@ static void change_end(struct ns__change *change)
     if (change->filling != 0) frame_give(change->pager, change->filling);
     change->filling = 0;
     change->is_open = false;
+    ns__pager_keep_promise(change->pager);
+}
+
+void ns__pager_keep_promise(struct ns__pager *pager)
+{
+    NS_ASSERT(pager->placed <= pager->dirty);
+    ns__space_set_promise(&pager->space, pager->dirty - pager->placed);
 }
 
 void ns__change_publish(struct ns__change *change)
@@ -378,7 +399,8 @@ void ns__change_publish(struct ns__change *change)
     }
     for (uint64_t i = 0; i < change->born_pages.count; i += 2) {
         uint64_t page = change->born_pages.numbers[i];
-        if (ns__atomic_load32(&pager->space.epochs[page]) == UNBORN) continue;
+        if (ns__atomic_load32(&pager->space.epochs[page]) == NS__EPOCH_UNBORN) continue;
+        ns__space_note_published(&pager->space, page);
         add_event(pager, page, change->born_pages.numbers[i + 1], change->generation, false);
     }
     for (struct ns__thing *t = change->dead_pages; t != NULL; t = t->next) {

@@ -60,47 +60,6 @@ static ns_status collect(struct ns__pager *pager, struct ns__checkpoint *checkpo
 
 /* ---- 2. where ---- */
 
-static ns_status place(struct ns__pager *pager, pthread_mutex_t *head,
-                       struct ns__checkpoint *checkpoint)
-{
-    uint64_t left = checkpoint->frame_count;
-    while (left > 0) {
-        uint64_t page, pages;
-        NS_TRY(
-            append(pager, &checkpoint->runs, &checkpoint->run_count, &checkpoint->run_capacity, 0));
-        NS_TRY(
-            append(pager, &checkpoint->runs, &checkpoint->run_count, &checkpoint->run_capacity, 0));
-        checkpoint->run_count -= 2;
-        NS_TRY(ns__space_take_promised(&pager->space, left, &page, &pages));
-        checkpoint->runs[checkpoint->run_count++] = page;
-        checkpoint->runs[checkpoint->run_count++] = pages;
-        left -= pages;
-    }
-    pthread_mutex_lock(head);
-    uint64_t placed = 0;
-    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
-        struct ns__frame_info *info = &pager->infos[checkpoint->frames[i]];
-        if (info->death != 0) continue;
-        info->is_placed = 1;
-        placed++;
-    }
-    pager->placed += placed;
-    ns__space_release_promise(&pager->space, placed);
-    ns_status status = ns__pager_reserve_events(pager, checkpoint->frame_count);
-    if (status == NS_OK) pager->events_kept = checkpoint->frame_count;
-    for (uint64_t i = 0; i < checkpoint->frame_count && status == NS_OK; i++) {
-        struct ns__thing *thing = ns__pool_take(&pager->pool, 0, 0, 0, 0);
-        if (thing == NULL) {
-            status = NS_NOMEM;
-        } else {
-            thing->next = checkpoint->things;
-            checkpoint->things = thing;
-        }
-    }
-    pthread_mutex_unlock(head);
-    return status;
-}
-
 static void return_things(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
 {
     while (checkpoint->things != NULL) {
@@ -109,6 +68,94 @@ static void return_things(struct ns__pager *pager, struct ns__checkpoint *checkp
         ns__pool_give(&pager->pool, thing);
     }
     pager->events_kept = 0;
+}
+
+/* Makes what was prepared undone; the file's contents do not matter, since no meta names them. Head lock. */
+static void undo(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
+{
+    if (ns__atomic_load(&pager->file.sync_failed) != 0) return; /* nothing is reused any more */
+    for (uint64_t r = 0; r < checkpoint->live; r += 2) {
+        ns_status status =
+            ns__space_set_live(&pager->space, checkpoint->runs[r], checkpoint->runs[r + 1], false);
+        (void)status; /* the ranges are loaded: it cannot fail */
+    }
+    for (uint64_t r = 0; r < checkpoint->run_count; r += 2) {
+        ns__space_give(&pager->space, checkpoint->runs[r], checkpoint->runs[r + 1]);
+    }
+    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
+        pager->infos[checkpoint->frames[i]].image_ref = 0;
+        pager->infos[checkpoint->frames[i]].is_placed = 0;
+    }
+    return_things(pager, checkpoint);
+    pager->placed = 0;
+    ns__pager_keep_promise(pager);
+    checkpoint->frame_count = checkpoint->run_count = checkpoint->live = 0;
+}
+
+/* As many promised pages as the newest root has frames, in few runs. */
+static ns_status take_pages(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
+{
+    uint64_t left = pager->dirty;
+    while (left > 0) {
+        uint64_t page, pages;
+        uint64_t *count = &checkpoint->run_count, *capacity = &checkpoint->run_capacity;
+        NS_TRY(append(pager, &checkpoint->runs, count, capacity, 0));
+        NS_TRY(append(pager, &checkpoint->runs, count, capacity, 0));
+        *count -= 2;
+        NS_TRY(ns__space_take_promised(&pager->space, left, &page, &pages));
+        checkpoint->runs[(*count)++] = page;
+        checkpoint->runs[(*count)++] = pages;
+        left -= pages;
+    }
+    return NS_OK;
+}
+
+static ns_status set_things_aside(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
+{
+    NS_TRY(ns__pager_reserve_events(pager, pager->dirty));
+    for (uint64_t i = 0; i < pager->dirty; i++) {
+        struct ns__thing *thing = ns__pool_take(&pager->pool, 0, 0, 0, 0);
+        if (thing == NULL) return NS_NOMEM;
+        thing->next = checkpoint->things;
+        checkpoint->things = thing;
+    }
+    return NS_OK;
+}
+
+static ns_status begin(struct ns__pager *pager, const struct ns__root *root,
+                       struct ns__checkpoint *checkpoint)
+{
+    NS_TRY(collect(pager, checkpoint, root->main.ref, 0));
+    NS_TRY(collect(pager, checkpoint, root->catalogue.ref, 0));
+    NS_ASSERT(checkpoint->frame_count == pager->dirty);
+    if (checkpoint->frame_count != pager->dirty) {
+        return ns__error(NS_INTERNAL, "the newest root has %llu frames, %llu are counted",
+                         (unsigned long long)checkpoint->frame_count,
+                         (unsigned long long)pager->dirty);
+    }
+    NS_TRY(set_things_aside(pager, checkpoint));
+    NS_TRY(take_pages(pager, checkpoint));
+    pager->events_kept = checkpoint->frame_count;
+    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
+        pager->infos[checkpoint->frames[i]].is_placed = 1;
+    }
+    pager->placed = checkpoint->frame_count;
+    ns__pager_keep_promise(pager);
+    return NS_OK;
+}
+
+ns_status ns__checkpoint_begin(struct ns__pager *pager, const struct ns__root *root,
+                               struct ns__checkpoint *checkpoint)
+{
+    NS_ASSERT(pager->placed == 0 && pager->events_kept == 0 && !pager->change.is_open);
+    *checkpoint = (struct ns__checkpoint){.generation = root->generation, .root = *root};
+    checkpoint->next = ns__alloc_zeroed(pager->alloc, sizeof *checkpoint->next);
+    ns_status status = checkpoint->next == NULL ? NS_NOMEM : begin(pager, root, checkpoint);
+    if (status != NS_OK) {
+        undo(pager, checkpoint);
+        ns__error_prefix("checkpoint");
+    }
+    return status;
 }
 
 /* ---- 3. images ---- */
@@ -266,9 +313,14 @@ static ns_status write_meta(struct ns__pager *pager, const struct ns__meta *meta
     return ns__file_write_sync(&pager->file, offset, block, sizeof block);
 }
 
-ns_status ns__pager_rewrite_meta(struct ns__pager *pager)
+/* The meta that was read at open may have come from a cache that a failed sync left behind. Before the
+ * other one, perhaps the only durable one, is overwritten, this one is written again as it is. */
+ns_status ns__pager_confirm_meta(struct ns__pager *pager)
 {
-    return write_meta(pager, pager->meta);
+    if (pager->meta_is_confirmed) return NS_OK;
+    NS_TRY(write_meta(pager, pager->meta));
+    pager->meta_is_confirmed = true;
+    return NS_OK;
 }
 
 ns_status ns__pager_write_first_metas(struct ns__pager *pager, const struct ns__meta *first)
@@ -281,34 +333,11 @@ ns_status ns__pager_write_first_metas(struct ns__pager *pager, const struct ns__
     pager->meta->sequence = 2;
     NS_TRY(write_meta(pager, pager->meta));
     pager->older_generation = pager->meta->generation;
+    pager->meta_is_confirmed = true;
     return NS_OK;
 }
 
 /* ---- the whole ---- */
-
-/* Makes what was prepared undone; the file's contents do not matter, since no meta names them. */
-static void undo(struct ns__pager *pager, pthread_mutex_t *head, struct ns__checkpoint *checkpoint)
-{
-    if (ns__atomic_load(&pager->file.sync_failed) != 0) return; /* nothing is reused any more */
-    for (uint64_t r = 0; r < checkpoint->live; r += 2) {
-        ns_status status =
-            ns__space_set_live(&pager->space, checkpoint->runs[r], checkpoint->runs[r + 1], false);
-        (void)status; /* the ranges are loaded: it cannot fail */
-    }
-    for (uint64_t r = 0; r < checkpoint->run_count; r += 2) {
-        ns__space_give(&pager->space, checkpoint->runs[r], checkpoint->runs[r + 1]);
-    }
-    pthread_mutex_lock(head);
-    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
-        struct ns__frame_info *info = &pager->infos[checkpoint->frames[i]];
-        info->image_ref = 0;
-        if (info->is_placed != 0) pager->placed--;
-        info->is_placed = 0;
-    }
-    return_things(pager, checkpoint);
-    pthread_mutex_unlock(head);
-    checkpoint->frame_count = checkpoint->run_count = checkpoint->live = 0;
-}
 
 /* Syncs; what changes wrote before it began is then on the medium. */
 static ns_status sync_epoch(struct ns__pager *pager, pthread_mutex_t *head)
@@ -326,28 +355,24 @@ static ns_status write_all(struct ns__pager *pager, pthread_mutex_t *head,
                            const struct ns__root *root, const struct ns__meta *fields,
                            struct ns__checkpoint *checkpoint)
 {
-    NS_TRY(collect(pager, checkpoint, root->main.ref, 0));
-    NS_TRY(collect(pager, checkpoint, root->catalogue.ref, 0));
-    NS_TRY(place(pager, head, checkpoint));
     NS_TRY(write_images(pager, checkpoint));
     NS_TRY(apply_events(pager, head, root->generation));
     NS_TRY(mark_images_live(pager, checkpoint));
     NS_TRY(ns__space_write_maps(&pager->space, checkpoint->next));
     NS_TRY(sync_epoch(pager, head));
+    NS_TRY(ns__pager_confirm_meta(pager));
     fill_meta(pager, root, fields, checkpoint->next);
     return write_meta(pager, checkpoint->next);
 }
 
 ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
-                               const struct ns__root *root, const struct ns__meta *fields,
-                               struct ns__checkpoint *checkpoint)
+                               const struct ns__meta *fields, struct ns__checkpoint *checkpoint)
 {
-    *checkpoint = (struct ns__checkpoint){.generation = root->generation};
-    checkpoint->next = ns__alloc_zeroed(pager->alloc, sizeof *checkpoint->next);
-    if (checkpoint->next == NULL) return NS_NOMEM;
-    ns_status status = write_all(pager, head, root, fields, checkpoint);
+    ns_status status = write_all(pager, head, &checkpoint->root, fields, checkpoint);
     if (status != NS_OK) {
-        undo(pager, head, checkpoint);
+        pthread_mutex_lock(head);
+        undo(pager, checkpoint);
+        pthread_mutex_unlock(head);
         ns__error_prefix("checkpoint");
         return status;
     }
@@ -426,6 +451,7 @@ bool ns__checkpoint_finish(struct ns__pager *pager, struct ns__checkpoint *check
         bury(pager, checkpoint, checkpoint->frames[i], newest->generation + 1);
     }
     return_things(pager, checkpoint);
+    ns__pager_keep_promise(pager);
     return checkpoint->frame_count > 0;
 }
 
@@ -439,9 +465,15 @@ void ns__checkpoint_deinit(struct ns__pager *pager, struct ns__checkpoint *check
     *checkpoint = (struct ns__checkpoint){0};
 }
 
-bool ns__checkpoint_is_idle(const struct ns__pager *pager, const struct ns__root *root)
+bool ns__checkpoint_is_idle(const struct ns__pager *pager, const struct ns__root *root,
+                            const struct ns__meta *fields)
 {
+    const struct ns__meta *meta = pager->meta;
     bool has_both = pager->older_generation != 0; /* else this one brings the second meta back */
-    return has_both && pager->meta->txn_id == root->txn_id &&
-           pager->meta->log_replay == root->log_end;
+    bool is_same_history = meta->history == fields->history &&
+                           meta->history_txns == fields->history_txns &&
+                           meta->history_bytes == fields->history_bytes &&
+                           meta->history_seconds == fields->history_seconds;
+    return has_both && is_same_history && meta->txn_id == root->txn_id &&
+           meta->log_replay == root->log_end;
 }

@@ -74,6 +74,7 @@ static ns_status build(const struct ns__file *file, struct ns__alloc *alloc,
     pager->meta = ns__alloc_zeroed(alloc, sizeof *pager->meta);
     pager->older = ns__alloc_zeroed(alloc, sizeof *pager->older);
     if (pager->holders == NULL || pager->meta == NULL || pager->older == NULL) return NS_NOMEM;
+    pager->space.runs_verified = pager->runs_verified;
     return ns__space_init(&pager->space, &pager->pages, &pager->file, alloc, &pager->map);
 }
 

@@ -38,6 +38,7 @@ struct ns__change {
     uint64_t generation;
     struct ns__thing *dead_frames, *dead_pages; /* died in this generation */
     uint64_t dead_frame_count, dead_page_count;
+    uint64_t dead_placed_count;           /* of the dead frames */
     struct ns__number_list born_frames;   /* all frames made */
     struct ns__number_list unborn_frames; /* made and dropped again */
     struct ns__number_list born_pages;    /* page, count, page, count, ... */
@@ -71,6 +72,7 @@ struct ns__pager {
     struct ns__change change;
     uint8_t *spill_buffers[NS__LEVEL_MAX + 1];
 
+    bool meta_is_confirmed;    /* written by this handle */
     struct ns__meta *meta;     /* newest durable */
     uint64_t older_generation; /* of the older meta's root; 0: there is none */
     struct ns__meta *older;
@@ -104,6 +106,8 @@ ns_status ns__change_prepare(struct ns__change *change);
 void ns__change_publish(struct ns__change *change);
 /* As if it had never been. Also for a change that failed midway. */
 void ns__change_abort(struct ns__change *change);
+/* The promise is what the newest root's frames will need: dirty - placed. Head lock. */
+void ns__pager_keep_promise(struct ns__pager *pager);
 /* Room for `more` events besides those already promised. NS_NOMEM. */
 ns_status ns__pager_reserve_events(struct ns__pager *pager, uint64_t more);
 
@@ -119,6 +123,7 @@ uint64_t ns__pager_frames_used(const struct ns__pager *pager);
 
 struct ns__checkpoint {
     uint64_t generation; /* of the root */
+    struct ns__root root;
     uint64_t *frames; /* children before parents */
     uint64_t frame_count, frame_capacity;
     uint64_t *runs; /* page, count, ... given to the images, in order */
@@ -129,12 +134,18 @@ struct ns__checkpoint {
     struct ns__meta *next;
 };
 
-/* Writes the frames of root (held by the caller until after finish), the space maps and the meta, and syncs. The meta's other fields
- * (floor, history) come from fields; root, sequence and maps are filled in here. Takes head briefly. Checkpoint lock held. On
- * failure nothing has changed, unless file.sync_failed is set. */
-ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
-                               const struct ns__root *root, const struct ns__meta *fields,
+/* Fixes what is to be written: the newest published root (held by the caller until after finish), its
+ * frames, and pages for all of them, in one head-locked step: so nothing that was born after the root can
+ * have had these pages, and the promise covers them exactly. Head and checkpoint lock held. On failure
+ * nothing has changed. NS_NOMEM, NS_FULL (not if the promise was kept), NS_IO, NS_CORRUPT. */
+ns_status ns__checkpoint_begin(struct ns__pager *pager, const struct ns__root *root,
                                struct ns__checkpoint *checkpoint);
+
+/* Writes the images, the space maps and the meta, and syncs. The meta's other fields (floor, history)
+ * come from fields; root, sequence and maps are filled in here. Takes head briefly. Checkpoint lock held.
+ * On failure nothing has changed, unless file.sync_failed is set. */
+ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
+                               const struct ns__meta *fields, struct ns__checkpoint *checkpoint);
 
 /* After a successful write. Head lock. *newest is the newest published root; it and everything it reaches is swung to the
  * file pages. The caller publishes *newest as generation + 1 if true is returned, then reclaims. */
@@ -143,10 +154,11 @@ bool ns__checkpoint_finish(struct ns__pager *pager, struct ns__checkpoint *check
 void ns__checkpoint_deinit(struct ns__pager *pager, struct ns__checkpoint *checkpoint);
 
 /* Is there nothing that a checkpoint of root would write? */
-bool ns__checkpoint_is_idle(const struct ns__pager *pager, const struct ns__root *root);
+bool ns__checkpoint_is_idle(const struct ns__pager *pager, const struct ns__root *root,
+                            const struct ns__meta *fields);
 
-/* Writes the newest meta again, as it is, and durably. */
-ns_status ns__pager_rewrite_meta(struct ns__pager *pager);
+/* Writes the newest meta again, as it is, and durably, unless this handle wrote it. */
+ns_status ns__pager_confirm_meta(struct ns__pager *pager);
 
 /* Writes both metas of a new file and syncs: root is empty. */
 ns_status ns__pager_write_first_metas(struct ns__pager *pager, const struct ns__meta *first);

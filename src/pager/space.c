@@ -21,7 +21,8 @@
 #define GROW_PAGES_MIN 32u
 #define GROW_BYTES_MAX (UINT64_C(64) << 20)
 #define RESERVE_PAGES 128u
-#define SOME_PAGES 8u /* a run worth a write of its own: low holes are filled before the file grows */
+#define SOME_PAGES                                                                                 \
+    8u /* a run worth a write of its own: low holes are filled before the file grows */
 #define LOADS_PER_TAKE 4u
 
 static bool bit_get(const uint64_t *bits, uint64_t index)
@@ -197,6 +198,10 @@ static void fill_range(struct ns__space *space, uint64_t range_index, struct ns_
 
 ns_status ns__space_load_range(struct ns__space *space, uint64_t range_index)
 {
+    if (range_index > space->page_limit / ns__range_pages(space->file->page_size)) {
+        return ns__error(NS_CORRUPT, "range %llu lies beyond the largest file",
+                         (unsigned long long)range_index);
+    }
     NS_TRY(ranges_fit(space, range_index + 1));
     struct ns__range *range = &space->ranges[range_index];
     if (range->busy != NULL) return NS_OK;
@@ -354,6 +359,7 @@ static void mark_taken(struct ns__space *space, uint64_t page, uint64_t pages)
         bit_put(range->busy, i % range_pages, true);
         range->free_pages--;
         ns__atomic_and(&space->pages->verified[i >> 6], ~(UINT64_C(1) << (i & 63)));
+        ns__atomic_and(&space->runs_verified[i >> 6], ~(UINT64_C(1) << (i & 63)));
     }
     space->free_pages -= pages;
 }
@@ -533,15 +539,15 @@ ns_status ns__space_promise(struct ns__space *space, uint64_t pages, bool use_re
     for (int tries = 0; tries < 3 && status == NS_OK && space->free_pages < needed; tries++) {
         status = grow_by(space, needed - space->free_pages);
     }
-    if (status == NS_OK) space->promised = pages;
+    if (status == NS_OK && space->promised < pages) space->promised = pages;
     pthread_mutex_unlock(&space->lock);
     return status;
 }
 
-void ns__space_release_promise(struct ns__space *space, uint64_t pages)
+void ns__space_set_promise(struct ns__space *space, uint64_t pages)
 {
     pthread_mutex_lock(&space->lock);
-    space->promised -= pages < space->promised ? pages : space->promised;
+    space->promised = pages;
     pthread_mutex_unlock(&space->lock);
 }
 
@@ -600,24 +606,41 @@ uint64_t ns__space_free_pages(struct ns__space *space)
     return pages;
 }
 
-ns_status ns__space_set_live(struct ns__space *space, uint64_t page, uint64_t pages, bool is_live)
+/* Loads every range of [page, page + pages), so that what follows cannot stop halfway. */
+static ns_status load_all(struct ns__space *space, uint64_t page, uint64_t pages)
 {
     uint64_t range_pages = ns__range_pages(space->file->page_size);
-    pthread_mutex_lock(&space->lock);
-    ns_status status = NS_OK;
-    for (uint64_t i = page; i < page + pages && status == NS_OK; i++) {
-        if (i == page || i % range_pages == 0)
-            status = ns__space_load_range(space, i / range_pages);
-        if (status != NS_OK) break;
-        struct ns__range *range = &space->ranges[i / range_pages];
-        if (bit_get(range->live, i % range_pages) == is_live) {
-            status = ns__corrupt(i, "the space map says that it is %s use",
-                                 is_live ? "already in" : "not in");
-            break;
-        }
-        bit_put(range->live, i % range_pages, is_live);
-        range->is_dirty = true;
+    if (pages == 0 || page >= space->file_pages || pages > space->file_pages - page) {
+        return ns__corrupt(page, "%llu pages from here lie beyond the end of the file",
+                           (unsigned long long)pages);
     }
+    for (uint64_t r = page / range_pages; r <= (page + pages - 1) / range_pages; r++) {
+        NS_TRY(ns__space_load_range(space, r));
+    }
+    return NS_OK;
+}
+
+static ns_status set_live_locked(struct ns__space *space, uint64_t page, uint64_t pages,
+                                 bool is_live)
+{
+    uint64_t range_pages = ns__range_pages(space->file->page_size);
+    NS_TRY(load_all(space, page, pages));
+    for (uint64_t i = page; i < page + pages; i++) {
+        if (bit_get(space->ranges[i / range_pages].live, i % range_pages) != is_live) continue;
+        return ns__corrupt(i, "the space map says that it is %s use",
+                           is_live ? "already in" : "not in");
+    }
+    for (uint64_t i = page; i < page + pages; i++) {
+        bit_put(space->ranges[i / range_pages].live, i % range_pages, is_live);
+        space->ranges[i / range_pages].is_dirty = true;
+    }
+    return NS_OK;
+}
+
+ns_status ns__space_set_live(struct ns__space *space, uint64_t page, uint64_t pages, bool is_live)
+{
+    pthread_mutex_lock(&space->lock);
+    ns_status status = set_live_locked(space, page, pages, is_live);
     pthread_mutex_unlock(&space->lock);
     return status;
 }
@@ -638,6 +661,11 @@ ns_status ns__space_look(struct ns__space *space, uint64_t page, bool *busy_out,
 }
 
 void ns__space_note_write(struct ns__space *space, uint64_t page)
+{
+    ns__atomic_store32(&space->epochs[page], NS__EPOCH_BORN);
+}
+
+void ns__space_note_published(struct ns__space *space, uint64_t page)
 {
     ns__atomic_store32(&space->epochs[page], ns__atomic_load32(&space->epoch));
 }

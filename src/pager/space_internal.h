@@ -30,6 +30,7 @@ struct ns__space {
     struct ns__pages *pages;
     struct ns__alloc *alloc;
     struct ns_vfs_map *map;
+    uint64_t *runs_verified; /* the pager's: a page that is handed out is no longer verified */
     pthread_mutex_t lock;
     struct ns__range *ranges;
     uint64_t range_count, range_capacity;
@@ -60,11 +61,12 @@ ns_status ns__space_open(struct ns__space *space, uint64_t file_pages,
 ns_status ns__space_take_promised(struct ns__space *space, uint64_t pages, uint64_t *page_out,
                                   uint64_t *pages_out);
 
-/* From now on `pages` free pages are kept for the next checkpoint (and the reserve besides, unless use_reserve): they are there, or
- * the file grows. NS_FULL: the promise stays as it was. */
+/* From now on at least `pages` free pages are kept for the next checkpoint (and the reserve besides,
+ * unless use_reserve): they are there, or the file grows. Never lowers the promise. NS_FULL: it stays
+ * as it was. */
 ns_status ns__space_promise(struct ns__space *space, uint64_t pages, bool use_reserve);
-/* Lowers the promise. */
-void ns__space_release_promise(struct ns__space *space, uint64_t pages);
+/* What is promised from now on: no more than was, or than is free for certain. */
+void ns__space_set_promise(struct ns__space *space, uint64_t pages);
 
 /* The bits of `live`, for the next checkpoint. Loads the range. */
 ns_status ns__space_set_live(struct ns__space *space, uint64_t page, uint64_t pages, bool is_live);
@@ -83,7 +85,12 @@ uint64_t ns__space_free_pages(struct ns__space *space);
 /* For checkers: is the page busy? live? (loads the range) */
 ns_status ns__space_look(struct ns__space *space, uint64_t page, bool *busy_out, bool *live_out);
 
-/* A node or run that begins at page is about to be written, outside a checkpoint. */
+/* In place of an epoch: written by the change under way; written and dropped again by it. */
+#define NS__EPOCH_BORN (UINT32_MAX - 1)
+#define NS__EPOCH_UNBORN UINT32_MAX
+
+/* A node or run that begins at page is about to be written by a change; its change was published. */
 void ns__space_note_write(struct ns__space *space, uint64_t page);
+void ns__space_note_published(struct ns__space *space, uint64_t page);
 
 #endif
