@@ -1,4 +1,5 @@
-/* northstar.h: the NorthstarDB kernel, an embedded, transactional, ordered key-value store in one file.
+/* northstar.h: the NorthstarDB kernel, an embedded, transactional, ordered key-value store in one
+ * file.
  *
  * In ten lines:
  *
@@ -6,27 +7,30 @@
  *     if (ns_db_open("app.ns", NULL, &db) != NS_OK) { puts(ns_error_detail()); return 1; }
  *     ns_txn_begin(db, NS_WRITE, &txn);
  *     ns_txn_put(txn, NS_MAIN, ns_str("colour"), ns_str("blue"));
- *     if (ns_txn_commit(txn, NULL) != NS_OK) puts(ns_error_detail());   // durable when it returns NS_OK
- *     ns_txn_begin(db, NS_READ, &txn);
+ *     if (ns_txn_commit(txn, NULL) != NS_OK) puts(ns_error_detail());   // durable when it returns
+ *     NS_OK ns_txn_begin(db, NS_READ, &txn);
  *     if (ns_txn_get(txn, NS_MAIN, ns_str("colour"), &value) == NS_OK) printf("%.*s\n",
  *         (int)value.size, (const char *)value.data);
  *     ns_txn_abort(txn);
  *     ns_db_close(db);
  *
- * Results. Fallible functions return an ns_status and give results through their last parameters, which hold
- * a harmless value (NULL, 0, an empty slice) after any failure. ns_error_detail() explains the last failure
- * on this thread, outside-in. NS_NOTFOUND is an answer and leaves the detail alone.
+ * Results. Fallible functions return an ns_status and give results through their last parameters,
+ * which hold a harmless value (NULL, 0, an empty slice) after any failure. ns_error_detail()
+ * explains the last failure on this thread, outside-in. NS_NOTFOUND is an answer and leaves the
+ * detail alone.
  *
- * Threads. A handle (ns_db) may be used from any thread at any time. A transaction, its cursors and a log
- * reader belong to one thread at a time; they may move between threads.
+ * Threads. A handle (ns_db) may be used from any thread at any time. A transaction, its cursors and
+ * a log reader belong to one thread at a time; they may move between threads.
  *
- * Lifetimes. A slice returned by a read points into the database and stays valid until its transaction ends
- * (in an NS_WRITE transaction: until the next change through it). A slice from a cursor dies when the cursor
- * moves. Arguments are borrowed for the call only, and may be views from the same transaction.
+ * Lifetimes. A slice returned by a read points into the database and stays valid until its
+ * transaction ends (in an NS_WRITE transaction: until the next change through it). A slice from a
+ * cursor dies when the cursor moves. Arguments are borrowed for the call only, and may be views
+ * from the same transaction.
  *
  * Caveats.
  *  - An open read transaction keeps the pages that it can see, and only those, from being reused.
- *  - Another program that truncates or overwrites the file while it is mapped breaks it; a read may then
+ *  - Another program that truncates or overwrites the file while it is mapped breaks it; a read may
+ *  then
  *    raise SIGBUS. The library installs no signal handler.
  *  - Checksums detect accidents, not an adversary who can recompute them.
  *  - A device that ignores flush requests can lose acknowledged transactions; so can NS_SYNC_OFF.
@@ -58,7 +62,8 @@
 extern "C" {
 #endif
 
-/* ---- bytes -------------------------------------------------------------------------------------------- */
+/* ---- bytes
+ * -------------------------------------------------------------------------------------------- */
 
 /* Borrowed bytes. data may be NULL only when size is 0. */
 typedef struct ns_slice {
@@ -83,7 +88,8 @@ static inline ns_slice ns_bytes(const void *data, size_t size)
     return slice;
 }
 
-/* ---- status ------------------------------------------------------------------------------------------- */
+/* ---- status
+ * ------------------------------------------------------------------------------------------- */
 
 /* name, value, text. Values are frozen. */
 #define NS_STATUS_TABLE(X)                                                                         \
@@ -115,19 +121,22 @@ typedef enum ns_status {
 #undef NS_STATUS_ENUM
 } ns_status;
 
-/* "NS_NOTFOUND" and "not found". Never NULL; an unknown value gives "NS_?" and "unknown status". Any thread. */
+/* "NS_NOTFOUND" and "not found". Never NULL; an unknown value gives "NS_?" and "unknown status".
+ * Any thread. */
 NS_API const char *ns_status_name(ns_status status);
 NS_API const char *ns_status_text(ns_status status);
 
-/* This thread's last failure, outside-in: "open app.ns: meta page 1: checksum mismatch". Never NULL; "" if
- * there was none. Valid until the next failing call on this thread. */
+/* This thread's last failure, outside-in: "open app.ns: meta page 1: checksum mismatch". Never
+ * NULL; "" if there was none. Valid until the next failing call on this thread. */
 NS_API const char *ns_error_detail(void);
 
-/* After NS_CONFLICT on this thread: which key, and the id of the transaction that won. NS_NOTFOUND if the
- * last failure was no conflict. The key is a copy, valid until the next failing call on this thread. */
+/* After NS_CONFLICT on this thread: which key, and the id of the transaction that won. NS_NOTFOUND
+ * if the last failure was no conflict. The key is a copy, valid until the next failing call on this
+ * thread. */
 NS_API ns_status ns_error_conflict(ns_slice *key_out, uint64_t *txn_id_out);
 
-/* ---- handles and options ------------------------------------------------------------------------------ */
+/* ---- handles and options
+ * ------------------------------------------------------------------------------ */
 
 typedef struct ns_db ns_db;
 typedef struct ns_txn ns_txn;
@@ -170,8 +179,8 @@ typedef uint32_t ns_txn_mode;
 #define NS_WRITE 2u      /* holds the writer's seat from begin to commit or abort */
 #define NS_OPTIMISTIC 3u /* NS_UNSUPPORTED in this version */
 
-/* Structured diagnostics. Called from any thread that uses the handle, and from its helper thread; must not
- * call the library. The detail is valid during the call. */
+/* Structured diagnostics. Called from any thread that uses the handle, and from its helper thread;
+ * must not call the library. The detail is valid during the call. */
 typedef uint32_t ns_event_kind;
 #define NS_EVENT_RECOVERED 1u         /* a = transactions replayed, b = microseconds */
 #define NS_EVENT_CHECKPOINT 2u        /* a = pages written, b = microseconds */
@@ -190,8 +199,7 @@ struct ns_event {
 /* All zero means defaults; NULL options too. */
 typedef struct ns_options {
     uint32_t flags;
-    uint32_t
-        page_size; /* bytes, at creation: 4096 (default) .. 65536, a power of two; else NS_INVALID */
+    uint32_t page_size; /* bytes, at creation: a power of two, 4096 (default) .. 65536 */
     ns_sync sync;
     uint32_t lazy_ms; /* milliseconds */
     ns_history history;
@@ -211,26 +219,27 @@ typedef struct ns_options {
     uint64_t reserved[8]; /* zero; anything else is NS_INVALID */
 } ns_options;
 
-/* ---- database ----------------------------------------------------------------------------------------- */
+/* ---- database
+ * ----------------------------------------------------------------------------------------- */
 
-/* Opens the database at path, creating it if absent, and recovers it if the last user did not close it.
- * The handle holds the file against other handles and processes until it is closed.
+/* Opens the database at path, creating it if absent, and recovers it if the last user did not close
+ * it. The handle holds the file against other handles and processes until it is closed.
  * path       UTF-8 or bytes as the system has them; NULL only with NS_IN_MEMORY.
  * db_out     NULL after failure.
- * NS_INVALID bad options; NS_NOTFOUND with NS_MUST_EXIST (nothing is created); NS_EXISTS with NS_MUST_CREATE;
- * NS_NOTADB not ours, left untouched; NS_VERSION newer format; NS_CORRUPT; NS_BUSY open elsewhere; NS_IO;
- * NS_NOMEM; NS_FULL no room to create or recover; NS_UNSUPPORTED. */
+ * NS_INVALID bad options; NS_NOTFOUND with NS_MUST_EXIST (nothing is created); NS_EXISTS with
+ * NS_MUST_CREATE; NS_NOTADB not ours, left untouched; NS_VERSION newer format; NS_CORRUPT; NS_BUSY
+ * open elsewhere; NS_IO; NS_NOMEM; NS_FULL no room to create or recover; NS_UNSUPPORTED. */
 NS_API NS_MUST_USE ns_status ns_db_open(const char *path, const ns_options *options,
                                         ns_db **db_out);
 
-/* Makes everything durable and frees the handle. NS_BUSY while transactions, cursors or log readers are open: nothing
- * happens, nothing is lost, call again. Any other status: the handle is freed, what was acknowledged is safe
- * (the next open recovers it). NULL is NS_INVALID. */
+/* Makes everything durable and frees the handle. NS_BUSY while transactions, cursors or log readers
+ * are open: nothing happens, nothing is lost, call again. Any other status: the handle is freed,
+ * what was acknowledged is safe (the next open recovers it). NULL is NS_INVALID. */
 NS_API ns_status ns_db_close(ns_db *db);
 
-/* Writes what changed since the last checkpoint into the tree, so that recovery has less to do and log space
- * can be recycled. Runs beside readers and writers. NS_BUSY from a thread whose own NS_WRITE is open;
- * NS_FULL, NS_IO, NS_POISONED, NS_READONLY, NS_CORRUPT, NS_NOMEM. */
+/* Writes what changed since the last checkpoint into the tree, so that recovery has less to do and
+ * log space can be recycled. Runs beside readers and writers. NS_BUSY from a thread whose own
+ * NS_WRITE is open; NS_FULL, NS_IO, NS_POISONED, NS_READONLY, NS_CORRUPT, NS_NOMEM. */
 NS_API NS_MUST_USE ns_status ns_db_checkpoint(ns_db *db);
 
 /* NS_SYNC_LAZY: waits until the transaction is durable. NS_UNSUPPORTED in this version. */
@@ -277,8 +286,8 @@ typedef struct ns_db_stats_t {
     uint64_t recovered_txns, recovery_us; /* by the open that made this handle */
 } ns_db_stats_t;
 
-/* out_size = sizeof(ns_db_stats_t) of the caller; older callers get a prefix. NS_INVALID. Walks the newest
- * tree's branch pages for tree_bytes: O(pages / fan-out). */
+/* out_size = sizeof(ns_db_stats_t) of the caller; older callers get a prefix. NS_INVALID. Walks the
+ * newest tree's branch pages for tree_bytes: O(pages / fan-out). */
 NS_API ns_status ns_db_stats(ns_db *db, ns_db_stats_t *out, size_t out_size);
 
 /* What ns_db_verify says: each finding, and at the end one line of figures with status NS_OK. */
@@ -289,9 +298,9 @@ typedef struct ns_finding {
 } ns_finding;
 typedef void (*ns_verify_fn)(void *ctx, const ns_finding *finding);
 
-/* Checks every law of the file that nobody has open: checksums, order, reachability, the conservation of
- * pages, the log's chain, both metas. Changes nothing. report may be NULL. NS_OK, NS_CORRUPT, or what
- * ns_db_open could say. */
+/* Checks every law of the file that nobody has open: checksums, order, reachability, the
+ * conservation of pages, the log's chain, both metas. Changes nothing. report may be NULL. NS_OK,
+ * NS_CORRUPT, or what ns_db_open could say. */
 NS_API NS_MUST_USE ns_status ns_db_verify(const char *path, const ns_options *options,
                                           ns_verify_fn report, void *ctx);
 
@@ -305,12 +314,13 @@ NS_API NS_MUST_USE ns_status ns_db_backup(ns_db *db, const char *path,
 /* Online compaction in small steps. NS_UNSUPPORTED in this version. */
 NS_API NS_MUST_USE ns_status ns_db_compact(ns_db *db, uint64_t budget_pages, uint64_t *freed_out);
 
-/* ---- transactions ------------------------------------------------------------------------------------- */
+/* ---- transactions
+ * ------------------------------------------------------------------------------------- */
 
 /* Begins a transaction. NS_READ never waits. NS_WRITE waits for the writer's seat: NS_BUSY after
- * busy_timeout_ms; the detail says who holds it and for how long; at once if this thread holds it itself.
- * NS_BUSY too when max_readers transactions are open. NS_READONLY, NS_POISONED (NS_WRITE only), NS_FORKED,
- * NS_NOMEM, NS_INVALID, NS_UNSUPPORTED (NS_OPTIMISTIC). */
+ * busy_timeout_ms; the detail says who holds it and for how long; at once if this thread holds it
+ * itself. NS_BUSY too when max_readers transactions are open. NS_READONLY, NS_POISONED (NS_WRITE
+ * only), NS_FORKED, NS_NOMEM, NS_INVALID, NS_UNSUPPORTED (NS_OPTIMISTIC). */
 NS_API NS_MUST_USE ns_status ns_txn_begin(ns_db *db, ns_txn_mode mode, ns_txn **txn_out);
 
 /* The past. NS_UNSUPPORTED in this version. */
@@ -320,58 +330,63 @@ NS_API NS_MUST_USE ns_status ns_txn_begin_as_of_time(ns_db *db, int64_t unix_us,
 /* The snapshot's id (0: nothing was ever committed); a new id comes from commit. 0 for NULL. */
 NS_API uint64_t ns_txn_id(const ns_txn *txn);
 
-/* The snapshot's commit time, in microseconds since 1970; in a write transaction the time that its commit will
- * carry. 0 for NULL. */
+/* The snapshot's commit time, in microseconds since 1970; in a write transaction the time that its
+ * commit will carry. 0 for NULL. */
 NS_API int64_t ns_txn_time(const ns_txn *txn);
 
 /* Durability of this transaction alone. NS_UNSUPPORTED in this version. */
 NS_API NS_MUST_USE ns_status ns_txn_set_sync(ns_txn *txn, ns_sync sync);
 
-/* Commits, and frees txn whatever it returns. txn_id_out may be NULL. A read-only or empty transaction is NS_OK,
- * takes no id, and gives the snapshot's.
+/* Commits, and frees txn whatever it returns. txn_id_out may be NULL. A read-only or empty
+ * transaction is NS_OK, takes no id, and gives the snapshot's.
  * NS_UNKNOWN   the sync failed; the next open settles whether it is there, as *txn_id_out.
- * Any other failure: certainly not committed. NS_FULL, NS_IO, NS_CORRUPT, NS_NOMEM, NS_POISONED, NS_TOOBIG,
- * NS_INTERNAL, NS_FORKED; and the first failure of a change that failed midway. NS_INVALID for NULL. */
+ * Any other failure: certainly not committed. NS_FULL, NS_IO, NS_CORRUPT, NS_NOMEM, NS_POISONED,
+ * NS_TOOBIG, NS_INTERNAL, NS_FORKED; and the first failure of a change that failed midway.
+ * NS_INVALID for NULL. */
 NS_API NS_MUST_USE ns_status ns_txn_commit(ns_txn *txn, uint64_t *txn_id_out);
 
 /* Drops the transaction and its changes. NULL is fine. */
 NS_API void ns_txn_abort(ns_txn *txn);
 
-/* Parks a read transaction (it sees and holds nothing), and refreshes it to the newest snapshot. Reads through a
- * parked one are NS_INVALID; its cursors are detached. */
+/* Parks a read transaction (it sees and holds nothing), and refreshes it to the newest snapshot.
+ * Reads through a parked one are NS_INVALID; its cursors are detached. */
 NS_API NS_MUST_USE ns_status ns_txn_reset(ns_txn *txn);
 NS_API NS_MUST_USE ns_status ns_txn_renew(ns_txn *txn);
 
-/* An application note kept in the commit record (who, why); replaces an earlier one; at most 65535 bytes. A note
- * alone does not make a transaction. NS_INVALID, NS_TOOBIG, NS_NOMEM. */
+/* An application note kept in the commit record (who, why); replaces an earlier one; at most 65535
+ * bytes. A note alone does not make a transaction. NS_INVALID, NS_TOOBIG, NS_NOMEM. */
 NS_API NS_MUST_USE ns_status ns_txn_note(ns_txn *txn, ns_slice note);
 
 /* NS_UNSUPPORTED in this version. */
 NS_API NS_MUST_USE ns_status ns_txn_savepoint(ns_txn *txn, uint32_t *savepoint_out);
 NS_API NS_MUST_USE ns_status ns_txn_rollback_to(ns_txn *txn, uint32_t savepoint);
 
-/* ---- reading and changing ----------------------------------------------------------------------------- */
+/* ---- reading and changing
+ * ----------------------------------------------------------------------------- */
 
-/* Limits: keys 1 to 1024 bytes (more at larger pages: a quarter of the page), values 0 to 4 GiB - 1. */
+/* Limits: keys 1 to 1024 bytes (more at larger pages: a quarter of the page), values 0 to 4 GiB -
+ * 1. */
 
-/* NS_NOTFOUND; NS_INVALID (NULL, empty key, parked or failed transaction, unknown keyspace is NS_NOTFOUND);
- * NS_TOOBIG; NS_CORRUPT; NS_IO. value_out: see Lifetimes. */
+/* NS_NOTFOUND; NS_INVALID (NULL, empty key, parked or failed transaction, unknown keyspace is
+ * NS_NOTFOUND); NS_TOOBIG; NS_CORRUPT; NS_IO. value_out: see Lifetimes. */
 NS_API NS_MUST_USE ns_status ns_txn_get(ns_txn *txn, ns_keyspace keyspace, ns_slice key,
                                         ns_slice *value_out);
 
-/* n keys at once, in any order. values[i] and statuses[i] (NS_OK or NS_NOTFOUND or that key's failure) for each.
- * Returns NS_OK unless the call itself is wrong. */
+/* n keys at once, in any order. values[i] and statuses[i] (NS_OK or NS_NOTFOUND or that key's
+ * failure) for each. Returns NS_OK unless the call itself is wrong. */
 NS_API NS_MUST_USE ns_status ns_txn_get_many(ns_txn *txn, ns_keyspace keyspace, size_t n,
                                              const ns_slice keys[], ns_slice values[],
                                              ns_status statuses[]);
 
-/* Also gives the id of the transaction that last wrote the entry; 0 for one written by this transaction. */
+/* Also gives the id of the transaction that last wrote the entry; 0 for one written by this
+ * transaction. */
 NS_API NS_MUST_USE ns_status ns_txn_get_version(ns_txn *txn, ns_keyspace keyspace, ns_slice key,
                                                 ns_slice *value_out, uint64_t *txn_id_out);
 
-/* Changes need an NS_WRITE transaction (else NS_INVALID). They are seen at once by the transaction itself and by
- * nobody else before commit. NS_TOOBIG, NS_NOMEM, NS_NOTFOUND for an unknown keyspace, NS_CORRUPT, NS_IO. After
- * NS_NOMEM, NS_CORRUPT or NS_IO the transaction has failed: it can be read and aborted, commit refuses. */
+/* Changes need an NS_WRITE transaction (else NS_INVALID). They are seen at once by the transaction
+ * itself and by nobody else before commit. NS_TOOBIG, NS_NOMEM, NS_NOTFOUND for an unknown
+ * keyspace, NS_CORRUPT, NS_IO. After NS_NOMEM, NS_CORRUPT or NS_IO the transaction has failed: it
+ * can be read and aborted, commit refuses. */
 NS_API NS_MUST_USE ns_status ns_txn_put(ns_txn *txn, ns_keyspace keyspace, ns_slice key,
                                         ns_slice value); /* insert or replace */
 NS_API NS_MUST_USE ns_status ns_txn_insert(ns_txn *txn, ns_keyspace keyspace, ns_slice key,
@@ -379,12 +394,13 @@ NS_API NS_MUST_USE ns_status ns_txn_insert(ns_txn *txn, ns_keyspace keyspace, ns
 NS_API NS_MUST_USE ns_status ns_txn_del(ns_txn *txn, ns_keyspace keyspace,
                                         ns_slice key); /* NS_NOTFOUND if absent */
 
-/* Deletes [from, to); an empty from is the start, an empty to the end. NS_OK if nothing was there. */
+/* Deletes [from, to); an empty from is the start, an empty to the end. NS_OK if nothing was there.
+ * */
 NS_API NS_MUST_USE ns_status ns_txn_del_range(ns_txn *txn, ns_keyspace keyspace, ns_slice from,
                                               ns_slice to);
 
-/* The id of the keyspace of that name (1 to 255 bytes); in a write transaction creates it if absent (NS_NOTFOUND
- * in a read transaction). NS_INVALID, NS_TOOBIG, NS_NOMEM, NS_CORRUPT, NS_IO. */
+/* The id of the keyspace of that name (1 to 255 bytes); in a write transaction creates it if absent
+ * (NS_NOTFOUND in a read transaction). NS_INVALID, NS_TOOBIG, NS_NOMEM, NS_CORRUPT, NS_IO. */
 NS_API NS_MUST_USE ns_status ns_txn_keyspace(ns_txn *txn, const char *name,
                                              ns_keyspace *keyspace_out);
 
@@ -395,17 +411,19 @@ NS_API NS_MUST_USE ns_status ns_txn_keyspace_drop(ns_txn *txn, const char *name)
 typedef int (*ns_keyspace_fn)(void *ctx, const char *name, ns_keyspace keyspace);
 NS_API NS_MUST_USE ns_status ns_txn_keyspace_list(ns_txn *txn, ns_keyspace_fn each, void *ctx);
 
-/* A hash of the logical content that this transaction sees (names, keys, values): equal content, equal hash, on
- * any machine, however it came about. Reads everything: O(data). */
+/* A hash of the logical content that this transaction sees (names, keys, values): equal content,
+ * equal hash, on any machine, however it came about. Reads everything: O(data). */
 NS_API NS_MUST_USE ns_status ns_txn_state_hash(ns_txn *txn, uint8_t hash_out[16]);
 
-/* ---- cursors ------------------------------------------------------------------------------------------ */
+/* ---- cursors
+ * ------------------------------------------------------------------------------------------ */
 
-/* A cursor stands on an entry, before the first, or past the last; new ones stand before the first. Ending the
- * transaction detaches its cursors (every call on them is NS_INVALID); close is still required.
- * Moves return NS_NOTFOUND past either end. _prev past the end gives the last entry, _next before the start the
- * first. An entry that the cursor stands on may be changed or deleted through its own transaction; after a
- * deletion the value is {NULL, 0} and _next gives the following entry. */
+/* A cursor stands on an entry, before the first, or past the last; new ones stand before the first.
+ * Ending the transaction detaches its cursors (every call on them is NS_INVALID); close is still
+ * required. Moves return NS_NOTFOUND past either end. _prev past the end gives the last entry,
+ * _next before the start the first. An entry that the cursor stands on may be changed or deleted
+ * through its own transaction; after a deletion the value is {NULL, 0} and _next gives the
+ * following entry. */
 NS_API NS_MUST_USE ns_status ns_cursor_open(ns_txn *txn, ns_keyspace keyspace,
                                             ns_cursor **cursor_out);
 NS_API void ns_cursor_close(ns_cursor *cursor); /* NULL is fine */

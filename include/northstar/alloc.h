@@ -8,8 +8,9 @@
 extern "C" {
 #endif
 
-/* Where a handle gets its memory (ns_options.allocator). The structure is borrowed until the handle is closed.
- * Functions may be called from any thread that uses the handle, and from its helper thread.
+/* Where a handle gets its memory (ns_options.allocator). The structure is borrowed until the handle
+ * is closed. Functions may be called from any thread that uses the handle, and from its helper
+ * thread.
  *   alloc     size > 0 bytes aligned for any type, or NULL
  *   resize    as realloc: old may not be NULL, size > 0; NULL leaves old alone
  *   release   old may be NULL; size is what was asked for */

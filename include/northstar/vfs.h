@@ -1,12 +1,13 @@
-/* northstar/vfs.h: the contract with everything that is not deterministic: files, maps, locks, memory
- * reservations, clock and entropy. The library reaches the outside world through this table and no other way, so
- * that a simulated world is exactly repeatable.
+/* northstar/vfs.h: the contract with everything that is not deterministic: files, maps, locks,
+ * memory reservations, clock and entropy. The library reaches the outside world through this table
+ * and no other way, so that a simulated world is exactly repeatable.
  *
- * Offsets and sizes are bytes. Functions may be called from several threads at once, on the same file too; reads
- * and writes of different ranges never disturb one another. A failing function sets no error detail: the caller
- * knows the path and the purpose. Statuses: NS_OK; NS_FULL (no space: disk or quota); NS_NOTFOUND (open without
- * CREATE); NS_EXISTS (open with EXCLUSIVE_CREATE); NS_BUSY (a lock is held elsewhere); NS_NOMEM (memory, address
- * space or descriptors); NS_UNSUPPORTED; NS_READONLY (permission); NS_IO (all else).
+ * Offsets and sizes are bytes. Functions may be called from several threads at once, on the same
+ * file too; reads and writes of different ranges never disturb one another. A failing function sets
+ * no error detail: the caller knows the path and the purpose. Statuses: NS_OK; NS_FULL (no space:
+ * disk or quota); NS_NOTFOUND (open without CREATE); NS_EXISTS (open with EXCLUSIVE_CREATE);
+ * NS_BUSY (a lock is held elsewhere); NS_NOMEM (memory, address space or descriptors);
+ * NS_UNSUPPORTED; NS_READONLY (permission); NS_IO (all else).
  */
 #ifndef NORTHSTAR_VFS_H
 #define NORTHSTAR_VFS_H
@@ -22,8 +23,8 @@ extern "C" {
 #define NS_VFS_CREATE 0x2u    /* if absent */
 #define NS_VFS_EXCLUSIVE 0x4u /* with CREATE: NS_EXISTS if present */
 
-/* The file is opened for reading, and what is written, allocated or truncated through this handle stays in
- * its memory (copy on write) and is gone at close. Syncs succeed at once. */
+/* The file is opened for reading, and what is written, allocated or truncated through this handle
+ * stays in its memory (copy on write) and is gone at close. Syncs succeed at once. */
 #define NS_VFS_PRIVATE 0x8u
 
 /* kinds of lock */
@@ -48,24 +49,29 @@ struct ns_vfs {
     ns_status (*open)(void *ctx, const char *path, uint32_t flags, struct ns_vfs_file **file_out);
     void (*close)(void *ctx, struct ns_vfs_file *file); /* drops its locks */
     ns_status (*size)(void *ctx, struct ns_vfs_file *file, uint64_t *size_out);
-    /* Reads exactly size bytes; beyond the end of the file is NS_IO. Retries EINTR and short reads. */
+    /* Reads exactly size bytes; beyond the end of the file is NS_IO. Retries EINTR and short reads.
+     * */
     ns_status (*read)(void *ctx, struct ns_vfs_file *file, uint64_t offset, void *out, size_t size);
     /* Writes exactly size bytes; seen by later reads and by the map at once, durable after sync. */
     ns_status (*write)(void *ctx, struct ns_vfs_file *file, uint64_t offset, const void *data,
                        size_t size);
-    /* The same, and durable (these bytes, with what is needed to read them back) when it returns NS_OK; other
-     * unsynced writes need not be. One device write when the range was allocated and written before. */
+    /* The same, and durable (these bytes, with what is needed to read them back) when it returns
+     * NS_OK; other unsynced writes need not be. One device write when the range was allocated and
+     * written before. */
     ns_status (*write_sync)(void *ctx, struct ns_vfs_file *file, uint64_t offset, const void *data,
                             size_t size);
-    /* All earlier writes, allocations and the size of this file become durable. Never retried by callers. */
+    /* All earlier writes, allocations and the size of this file become durable. Never retried by
+     * callers. */
     ns_status (*sync)(void *ctx, struct ns_vfs_file *file);
-    /* Makes [0, size) part of the file with real space behind [from, size); new bytes read as zero. Never
-     * shrinks. NS_FULL leaves the file as it was or longer. */
+    /* Makes [0, size) part of the file with real space behind [from, size); new bytes read as zero.
+     * Never shrinks. NS_FULL leaves the file as it was or longer. */
     ns_status (*allocate)(void *ctx, struct ns_vfs_file *file, uint64_t from, uint64_t size);
     ns_status (*truncate)(void *ctx, struct ns_vfs_file *file, uint64_t size);
-    /* Asks the system to forget its cached copy of the file, so that reads come from the medium. A hint. */
+    /* Asks the system to forget its cached copy of the file, so that reads come from the medium. A
+     * hint. */
     void (*drop_cache)(void *ctx, struct ns_vfs_file *file);
-    /* Whole-file lock between handles and processes, kept until close or UNLOCK. Never waits: NS_BUSY. */
+    /* Whole-file lock between handles and processes, kept until close or UNLOCK. Never waits:
+     * NS_BUSY. */
     ns_status (*lock)(void *ctx, struct ns_vfs_file *file, uint32_t kind);
 
     /* ---- names ---- */
@@ -75,10 +81,12 @@ struct ns_vfs {
     ns_status (*sync_parent)(void *ctx, const char *path);
 
     /* ---- maps ---- */
-    /* Reserves address space for at most reserve bytes (less if the system grants less) and maps nothing yet. */
+    /* Reserves address space for at most reserve bytes (less if the system grants less) and maps
+     * nothing yet. */
     ns_status (*map)(void *ctx, struct ns_vfs_file *file, size_t reserve,
                      struct ns_vfs_map *map_out);
-    /* Makes [0, size) readable. size must not exceed the file's size, nor map->reserved (NS_FULL). */
+    /* Makes [0, size) readable. size must not exceed the file's size, nor map->reserved (NS_FULL).
+     * */
     ns_status (*map_extend)(void *ctx, struct ns_vfs_file *file, struct ns_vfs_map *map,
                             size_t size);
     void (*unmap)(void *ctx, struct ns_vfs_file *file, struct ns_vfs_map *map); /* zeroes *map */

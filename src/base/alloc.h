@@ -14,7 +14,8 @@ struct ns__alloc {
 /* seam NULL: malloc, realloc, free. The seam is copied. */
 void ns__alloc_init(struct ns__alloc *alloc, const struct ns_allocator *seam);
 
-/* NULL when there is no memory (sets the detail "out of memory: N bytes"). size 0 is treated as 1. */
+/* NULL when there is no memory (sets the detail "out of memory: N bytes"). size 0 is treated as 1.
+ * */
 void *ns__alloc(struct ns__alloc *alloc, size_t size);
 void *ns__alloc_zeroed(struct ns__alloc *alloc, size_t size);
 void *ns__alloc_resize(struct ns__alloc *alloc, void *old, size_t old_size, size_t size);

@@ -1,5 +1,5 @@
-/* arena.h: bump memory that dies at once. Blocks grow from 4 KiB by doubling up to 1 MiB; larger requests get a
- * block of their own. Not for concurrent use. */
+/* arena.h: bump memory that dies at once. Blocks grow from 4 KiB by doubling up to 1 MiB; larger
+ * requests get a block of their own. Not for concurrent use. */
 #ifndef NS_BASE_ARENA_H
 #define NS_BASE_ARENA_H
 

@@ -1,9 +1,10 @@
-/* assert.h: what must hold in our own code. Data from files and callers gets a status, never an assertion.
+/* assert.h: what must hold in our own code. Data from files and callers gets a status, never an
+ * assertion.
  *
- * A library must not take its host down (promise 10). So a broken invariant ends the process only in checked
- * builds (NS_CHECKED). Elsewhere ns__assert_failed records the first place in a process-wide latch, which every
- * handle looks at before it writes: it then poisons itself and answers NS_INTERNAL with that place.
- * Expressions have no side effects. */
+ * A library must not take its host down (promise 10). So a broken invariant ends the process only
+ * in checked builds (NS_CHECKED). Elsewhere ns__assert_failed records the first place in a
+ * process-wide latch, which every handle looks at before it writes: it then poisons itself and
+ * answers NS_INTERNAL with that place. Expressions have no side effects. */
 #ifndef NS_BASE_ASSERT_H
 #define NS_BASE_ASSERT_H
 

@@ -1,5 +1,6 @@
-/* atomic.h: the one wrapper for atomics. Shared words are plain integers, touched only through these functions.
- * In builds with NS__YIELD_HOOK defined every call first calls ns__yield(), where a test scheduler can switch. */
+/* atomic.h: the one wrapper for atomics. Shared words are plain integers, touched only through
+ * these functions. In builds with NS__YIELD_HOOK defined every call first calls ns__yield(), where
+ * a test scheduler can switch. */
 #ifndef NS_BASE_ATOMIC_H
 #define NS_BASE_ATOMIC_H
 
@@ -53,9 +54,9 @@ static inline uint64_t ns__atomic_add(uint64_t *p, uint64_t v) /* relaxed; retur
     return __atomic_fetch_add(p, v, __ATOMIC_RELAXED);
 }
 
-static inline uint64_t ns__atomic_sub(uint64_t *p, uint64_t v) /* relaxed; returns the old value */
+static inline uint64_t ns__atomic_sub(uint64_t *p, uint64_t v) /* release; returns the old value */
 {
-    return __atomic_fetch_sub(p, v, __ATOMIC_RELAXED);
+    return __atomic_fetch_sub(p, v, __ATOMIC_RELEASE);
 }
 
 static inline uint64_t ns__atomic_or(uint64_t *p, uint64_t v) /* release; returns the old value */

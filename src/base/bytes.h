@@ -1,4 +1,5 @@
-/* bytes.h: little-endian loads and stores, varints, and bounds-checked cursors over bytes. Inline. */
+/* bytes.h: little-endian loads and stores, varints, and bounds-checked cursors over bytes. Inline.
+ * */
 #ifndef NS_BASE_BYTES_H
 #define NS_BASE_BYTES_H
 
@@ -64,7 +65,8 @@ static inline void ns__store32_be(void *p, uint32_t v)
     b[3] = (uint8_t)v;
 }
 
-/* ---- varints: little-endian base 128, 1 to 10 bytes, minimal (FMT: the last byte is not 0 unless alone) ---- */
+/* ---- varints: little-endian base 128, 1 to 10 bytes, minimal (FMT: the last byte is not 0 unless
+ * alone) ---- */
 
 #define NS__VARINT_MAX 10
 

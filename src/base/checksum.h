@@ -1,5 +1,6 @@
-/* checksum.h: the checksums stored on disk. XXH3 (spec/file_format_v0.md, "Checksums"): fast enough for every
- * page and record, and good against accidents; it does not stop somebody who can recompute it. */
+/* checksum.h: the checksums stored on disk. XXH3 (spec/file_format_v0.md, "Checksums"): fast enough
+ * for every page and record, and good against accidents; it does not stop somebody who can
+ * recompute it. */
 #ifndef NS_BASE_CHECKSUM_H
 #define NS_BASE_CHECKSUM_H
 

@@ -1,5 +1,5 @@
-/* marks.h: coverage marks: named places that the tests must reach. Counted in checked builds only; the model test fails
- * when a mark stays unhit. A mark costs nothing elsewhere. */
+/* marks.h: coverage marks: named places that the tests must reach. Counted in checked builds only;
+ * the model test fails when a mark stays unhit. A mark costs nothing elsewhere. */
 #ifndef NS_BASE_MARKS_H
 #define NS_BASE_MARKS_H
 

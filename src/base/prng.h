@@ -1,4 +1,5 @@
-/* prng.h: a small seeded generator (splitmix64). For skip-list heights and tests; never for secrets. */
+/* prng.h: a small seeded generator (splitmix64). For skip-list heights and tests; never for
+ * secrets. */
 #ifndef NS_BASE_PRNG_H
 #define NS_BASE_PRNG_H
 

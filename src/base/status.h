@@ -1,6 +1,7 @@
-/* status.h: failures and their explanation. The explanation is text in a fixed buffer per thread, built
- * outside-in without allocating: the place of the first cause calls ns__error, every layer that knows more
- * calls ns__error_prefix on the way out. Cleanup must not overwrite the first cause: see ns__error_save. */
+/* status.h: failures and their explanation. The explanation is text in a fixed buffer per thread,
+ * built outside-in without allocating: the place of the first cause calls ns__error, every layer
+ * that knows more calls ns__error_prefix on the way out. Cleanup must not overwrite the first
+ * cause: see ns__error_save. */
 #ifndef NS_BASE_STATUS_H
 #define NS_BASE_STATUS_H
 
@@ -16,16 +17,16 @@
         if (try_status_ != NS_OK) return try_status_;                                              \
     } while (0)
 
-/* Sets this thread's detail to the formatted text and returns status. A text that does not fit is cut. Forgets
- * any conflict. status must not be NS_OK or NS_NOTFOUND. */
+/* Sets this thread's detail to the formatted text and returns status. A text that does not fit is
+ * cut. Forgets any conflict. status must not be NS_OK or NS_NOTFOUND. */
 ns_status ns__error(ns_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Puts "text: " before this thread's detail. */
 void ns__error_prefix(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The one door for corruption: sets the detail to "page N: text" (page UINT64_MAX: "text") and returns
- * NS_CORRUPT. Put a breakpoint here. */
+/* The one door for corruption: sets the detail to "page N: text" (page UINT64_MAX: "text") and
+ * returns NS_CORRUPT. Put a breakpoint here. */
 ns_status ns__corrupt(uint64_t page, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Sets detail and conflict and returns NS_CONFLICT. The key is copied (its first 1,024 bytes). */

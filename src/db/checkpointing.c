@@ -1,11 +1,14 @@
-/* checkpointing.c: when a checkpoint runs, what goes with it, and the helper thread that runs it beside the program.
+/* checkpointing.c: when a checkpoint runs, what goes with it, and the helper thread that runs it
+ * beside the program.
  *
- * A checkpoint is due when the log has grown by checkpoint_bytes since the last one, or when half of the frames are dirty. The
- * helper also prepares log extents ahead of need. With NS_NO_THREADS all of it happens inside commits. If the helper
- * falls behind by another checkpoint_bytes, committers wait for it: recovery stays bounded. */
+ * A checkpoint is due when the log has grown by checkpoint_bytes since the last one, or when half
+ * of the frames are dirty. The helper also prepares log extents ahead of need. With NS_NO_THREADS
+ * all of it happens inside commits. If the helper falls behind by another checkpoint_bytes,
+ * committers wait for it: recovery stays bounded. */
 #include "db/db.h"
 
-/* Where the log could be cut once the next meta is durable: the root that will then be the older meta's. */
+/* Where the log could be cut once the next meta is durable: the root that will then be the older
+ * meta's. */
 static void set_floor(struct ns_db *db)
 {
     if (db->fields->history != NS_HISTORY_NONE) return;
@@ -85,6 +88,10 @@ static ns_status with_lock(struct ns_db *db, bool is_forced)
     NS_TRY(ns__slot_take_spare(&db->snapshots, &slot));
     ns_status status = with_slot(db, slot, is_forced);
     ns__slot_free(slot);
+    pthread_mutex_lock(&db->head); /* what only this slot still held */
+    uint32_t count = ns__snapshots_held(&db->snapshots, db->held);
+    ns__pager_reclaim(db->pager, db->held, count);
+    pthread_mutex_unlock(&db->head);
     return status;
 }
 
@@ -119,7 +126,8 @@ static bool frames_are_dirty(struct ns_db *db)
     return is_half;
 }
 
-/* After a failed attempt the next one waits until the log has grown by another sixteenth of the interval. */
+/* After a failed attempt the next one waits until the log has grown by another sixteenth of the
+ * interval. */
 static bool just_failed(struct ns_db *db)
 {
     uint64_t at = ns__atomic_load(&db->checkpoint_failed_at);

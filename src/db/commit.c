@@ -2,16 +2,19 @@
  *
  * The order is the argument (spec/commit_v0.md, COM):
  *   1  the body is built or checked, canonical, by the caller
- *   2  it is applied to the newest root, in memory: a rotten page or a lack of memory is met here, before a byte is logged
- *   3  log space, file space for the next checkpoint and memory for publication are reserved: a full disk is met here
+ *   2  it is applied to the newest root, in memory: a rotten page or a lack of memory is met here,
+ *   before a byte is logged
+ *   3  log space, file space for the next checkpoint and memory for publication are reserved: a
+ *   full disk is met here
  *   4  one log write; with NS_SYNC_FULL it is durable when it returns
  *   5  the new root is published; from here on everybody sees it
  *   6  what died is reused, or waits for whoever still sees it
- * Nothing can fail after 4. If 4 fails nobody knows what a power cut would leave: the handle is poisoned, the root is dropped,
- * and the next open settles it (NS_UNKNOWN).
+ * Nothing can fail after 4. If 4 fails nobody knows what a power cut would leave: the handle is
+ * poisoned, the root is dropped, and the next open settles it (NS_UNKNOWN).
  *
  * Invariants.
- *   C1  A record that recovery accepts describes a transaction that could be published: 2 and 3 came first.
+ *   C1  A record that recovery accepts describes a transaction that could be published: 2 and 3
+ *       came first.
  *   C2  Under NS_SYNC_FULL no reader sees a transaction that a crash can take back: 4 before 5.
  *   C3  After a failed 4 this handle writes nothing more. */
 #include "db/db.h"

@@ -1,4 +1,5 @@
-/* cursor.c: public cursors: argument checks and attachment to their transaction; the moves are the view's. */
+/* cursor.c: public cursors: argument checks and attachment to their transaction; the moves are the
+ * view's. */
 #include "db/db.h"
 
 ns_status ns_cursor_open(ns_txn *txn, ns_keyspace keyspace, ns_cursor **cursor_out)
@@ -111,7 +112,8 @@ ns_status ns_cursor_bounds(ns_cursor *cursor, ns_slice from, ns_slice to)
     return ns__view_cursor_bounds(cursor->at, from, to);
 }
 
-/* The smallest key that is greater than every key with this prefix: its bytes up to the last that is not 0xff, plus one there. */
+/* The smallest key that is greater than every key with this prefix: its bytes up to the last that
+ * is not 0xff, plus one there. */
 ns_status ns_cursor_prefix(ns_cursor *cursor, ns_slice prefix)
 {
     NS_TRY(check(cursor, prefix, "prefix"));

@@ -1,6 +1,8 @@
-/* db.h: the handle, its transactions and cursors as the db floor sees them. The only floor that knows tree and log.
+/* db.h: the handle, its transactions and cursors as the db floor sees them. The only floor that
+ * knows tree and log.
  *
- * Locks, in the order in which they may be taken: seat, checkpoint, head, (space, log: inside their floors).
+ * Locks, in the order in which they may be taken: seat, checkpoint, head, (space, log: inside their
+ * floors).
  *   seat        one writer at a time, from begin to the end of its commit
  *   checkpoint  one checkpoint at a time
  *   head        making, publishing and dropping changes; the last part of a checkpoint */
@@ -73,7 +75,8 @@ struct ns_db {
         checkpoint_failed_at; /* atomic: log end at which the last automatic checkpoint failed */
     uint64_t log_readers;     /* atomic: open ns_log */
     uint64_t cursors;         /* atomic: not closed, attached or not */
-    bool is_opened_clean;
+    bool is_opened_clean;     /* nothing to replay or settle */
+    bool was_closed;          /* the log map says that the last user closed it */
     /* counters, atomic */
     uint64_t commits, gets, puts, checkpoints;
     uint64_t recovered_txns, recovery_us;
@@ -88,7 +91,8 @@ struct ns_txn {
     ns_txn_mode mode;
     ns_status failed; /* of a change that failed midway: commit refuses with it */
     int64_t commit_us;
-    ns_slice note; /* in the write set's arena */
+    ns_slice note;       /* in the write set's arena */
+    uint64_t gets, puts; /* since it began */
     struct ns_cursor *cursors;
     struct ns__view view;
 };
@@ -103,7 +107,8 @@ struct ns_cursor {
 /* ---- seat.c ---- */
 void ns__seat_init(struct ns__seat *seat);
 void ns__seat_deinit(struct ns__seat *seat);
-/* NS_BUSY after timeout_ms (UINT32_MAX: never), or at once when this thread holds it. First come, first served. */
+/* NS_BUSY after timeout_ms (UINT32_MAX: never), or at once when this thread holds it. First come,
+ * first served. */
 ns_status ns__seat_take(struct ns_db *db, uint32_t timeout_ms);
 void ns__seat_give(struct ns_db *db);
 bool ns__seat_is_mine(struct ns_db *db);
@@ -152,7 +157,6 @@ ns_status ns__db_open(const char *path, const ns_options *options, struct ns__lo
                       ns_db **db_out);
 
 /* ---- txn.c ---- */
-void ns__txn_end(ns_txn *txn);
 /* NS_OK if txn can be read through. */
 ns_status ns__txn_readable(ns_txn *txn);
 

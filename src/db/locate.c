@@ -1,8 +1,9 @@
-/* locate.c: what is this file? Finds the metas, tells an unfinished creation from a damaged database, and leaves what is not ours
- * alone (spec/commit_v0.md, "Creation"). */
+/* locate.c: what is this file? Finds the metas, tells an unfinished creation from a damaged
+ * database, and leaves what is not ours alone (spec/commit_v0.md, "Creation"). */
 #include "db/db.h"
 
-#define LOGMAP_UUID 8 /* offset of the uuid in a log map */
+#define USED_MAX 3u                             /* pages 1 to 3 */
+#define CREATION_BYTES_MAX (UINT64_C(64) << 20) /* no creation gets further before its first meta */
 
 struct probe {
     const struct ns_vfs *vfs;
@@ -27,10 +28,7 @@ static ns_status read_block(const struct probe *probe, uint64_t offset, uint8_t 
 
 static bool is_zero(const uint8_t *bytes, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
-        if (bytes[i] != 0) return false;
-    }
-    return true;
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
 /* Decodes the metas as they would lie with this page size. */
@@ -48,7 +46,8 @@ static ns_status try_page_size(const struct probe *probe, uint32_t page_size,
 
 /* ---- an unfinished creation ---- */
 
-/* All zero, or a beginning of `magic` with anything behind it, or a torn part of a block that began so: see commit_v0.md. */
+/* All zero, or a beginning of `magic` with anything behind it, or a torn part of a block that began
+ * so: see commit_v0.md. */
 static bool may_be_torn(const uint8_t *block, const char magic[8])
 {
     size_t same = 0;
@@ -58,51 +57,56 @@ static bool may_be_torn(const uint8_t *block, const char magic[8])
     return is_zero(block + same, 8 - same);
 }
 
-/* Has anything been appended to the log that this map describes? */
-static ns_status log_is_untouched(const struct probe *probe, uint32_t page_size, uint32_t page,
-                                  const uint8_t *block, bool *is_so_out)
-{
-    struct ns__logmap map;
-    uint8_t first[NS__BLOCK_BYTES];
-    *is_so_out = true;
-    uint64_t limit = probe->file_bytes / page_size;
-    if (ns__logmap_decode(block, page, block + LOGMAP_UUID, page_size, limit, &map) != NS_OK) {
-        return NS_OK; /* torn */
-    }
-    if (map.extent_count == 0) return NS_OK;
-    NS_TRY(read_block(probe, map.extents[0].page * page_size, first));
-    *is_so_out = map.sequence <= 2 && map.watermark == 0 && map.extents[0].log_start == 0 &&
-                 is_zero(first, sizeof first);
-    return NS_OK;
-}
+/* The 4096-byte blocks of a file that are not zero, as far as an unfinished creation can have any.
+ * */
+struct used_blocks {
+    uint64_t index[USED_MAX];
+    uint32_t count; /* USED_MAX + 1: more than that */
+};
 
-/* Creation writes the log maps (sequences 1 and 2), then meta 1, then meta 0, each durable before the
- * next (CRE-1). So nothing was ever committed to a file that has no valid meta, no meta at all in
- * page 0, and log maps that are absent, torn, or of a log that nothing was appended to. */
-static ns_status creation_was_cut(const struct probe *probe, uint32_t page_size, bool *is_so_out)
+static ns_status find_used_blocks(const struct probe *probe, struct used_blocks *used)
 {
     uint8_t block[NS__BLOCK_BYTES];
-    *is_so_out = false;
-    NS_TRY(read_block(probe, 0, block));
-    if (!is_zero(block, sizeof block)) return NS_OK;
-    NS_TRY(read_block(probe, page_size, block));
-    if (!may_be_torn(block, "NSTARDB\n")) return NS_OK;
-    for (uint32_t page = 2; page <= 3; page++) {
-        bool is_untouched;
-        NS_TRY(read_block(probe, (uint64_t)page * page_size, block));
-        if (!may_be_torn(block, "NSTARLOG")) return NS_OK;
-        NS_TRY(log_is_untouched(probe, page_size, page, block, &is_untouched));
-        if (!is_untouched) return NS_OK;
+    used->count = 0;
+    for (uint64_t at = 0; at < probe->file_bytes && used->count <= USED_MAX; at += sizeof block) {
+        NS_TRY(read_block(probe, at, block));
+        if (is_zero(block, sizeof block)) continue;
+        if (used->count < USED_MAX) used->index[used->count] = at / sizeof block;
+        used->count++;
     }
-    *is_so_out = true;
     return NS_OK;
 }
 
+/* Could this block be what a creation with this page size was writing? */
+static ns_status fits_creation(const struct probe *probe, uint32_t page_size, uint64_t index,
+                               bool *is_so_out)
+{
+    uint8_t block[NS__BLOCK_BYTES];
+    uint64_t page = index * NS__BLOCK_BYTES / page_size;
+    *is_so_out = false;
+    if (index * NS__BLOCK_BYTES % page_size != 0 || page < 1 || page > 3) return NS_OK;
+    NS_TRY(read_block(probe, index * NS__BLOCK_BYTES, block));
+    *is_so_out = may_be_torn(block, page == 1 ? "NSTARDB\n" : "NSTARLOG");
+    return NS_OK;
+}
+
+/* Creation zeroes the log's first extent, then writes the log maps, then meta 1, then meta 0, each
+ * durable before the next (CRE-1); nothing else in the file is ever written before the first
+ * commit. So a file that is zero but for (parts of) pages 1 to 3, and page 1 no valid meta, holds
+ * nothing that was committed. */
 static ns_status look_for_creation(const struct probe *probe, bool *is_new_out)
 {
+    struct used_blocks used;
     *is_new_out = false;
+    if (probe->file_bytes > CREATION_BYTES_MAX) return NS_OK;
+    NS_TRY(find_used_blocks(probe, &used));
+    if (used.count > USED_MAX) return NS_OK;
     for (uint32_t p = NS__PAGE_SIZE_MIN; p <= NS__PAGE_SIZE_MAX && !*is_new_out; p *= 2) {
-        NS_TRY(creation_was_cut(probe, p, is_new_out));
+        bool is_so = true;
+        for (uint32_t i = 0; i < used.count && is_so; i++) {
+            NS_TRY(fits_creation(probe, p, used.index[i], &is_so));
+        }
+        *is_new_out = is_so;
     }
     return NS_OK;
 }
@@ -122,6 +126,19 @@ static ns_status take(const struct ns__meta meta[2], const ns_status status[2], 
     return NS_OK;
 }
 
+static ns_status has_log_map(const struct probe *probe, bool *is_so_out)
+{
+    uint8_t block[NS__BLOCK_BYTES];
+    *is_so_out = false;
+    for (uint32_t p = NS__PAGE_SIZE_MIN; p <= NS__PAGE_SIZE_MAX && !*is_so_out; p *= 2) {
+        for (uint64_t page = 2; page <= 3; page++) {
+            NS_TRY(read_block(probe, page * p, block));
+            *is_so_out = *is_so_out || memcmp(block, "NSTARLOG", 8) == 0;
+        }
+    }
+    return NS_OK;
+}
+
 static ns_status refuse(const struct probe *probe, struct ns__located *out, ns_status worst)
 {
     if (worst == NS_VERSION) return NS_VERSION; /* the detail is set */
@@ -134,6 +151,9 @@ static ns_status refuse(const struct probe *probe, struct ns__located *out, ns_s
         ns__error_prefix("neither meta page is valid");
         return NS_CORRUPT;
     }
+    bool has_log;
+    NS_TRY(has_log_map(probe, &has_log));
+    if (has_log) return ns__error(NS_CORRUPT, "both meta pages are gone, but there is a log map");
     return ns__error(NS_NOTADB, "no NorthstarDB magic at the start of its pages");
 }
 

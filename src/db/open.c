@@ -1,8 +1,9 @@
 /* open.c: options, creating, opening and recovering, closing.
  *
- * Recovery (spec/commit_v0.md, REC): choose the newest valid meta; load the log map; find where the log ends; settle that end (make it
- * durable) before anything of it is shown; replay the records behind the meta's root, with checkpoints on the way if they are
- * many. Read-only handles open the file privately: what recovery writes stays in memory. */
+ * Recovery (spec/commit_v0.md, REC): choose the newest valid meta; load the log map; find where the
+ * log ends; settle that end (make it durable) before anything of it is shown; replay the records
+ * behind the meta's root, with checkpoints on the way if they are many. Read-only handles open the
+ * file privately: what recovery writes stays in memory. */
 #include <stdio.h>
 #include "db/db.h"
 
@@ -150,7 +151,8 @@ static ns_status sync_name(struct ns_db *db)
     return NS_OK;
 }
 
-/* Log maps first, then everything is synced, then the metas: until meta 1 is durable there is no database. */
+/* Log maps first, then everything is synced, then the metas: until meta 1 is durable there is no
+ * database. */
 static ns_status create(struct ns_db *db)
 {
     if (db->vfs->truncate(db->vfs->ctx, db->handle, 0) != NS_OK) {
@@ -224,8 +226,9 @@ static bool tail_is_long(struct ns_db *db, uint64_t log_end)
            db->pager->dirty * 2 > db->pager->frame_limit;
 }
 
-/* Replay may need more room than the first execution had: what the lost roots dropped is still held by the metas. Two
- * checkpoints move both of them on. Only between envelopes: a root in the middle of one must not be written. */
+/* Replay may need more room than the first execution had: what the lost roots dropped is still held
+ * by the metas. Two checkpoints move both of them on. Only between envelopes: a root in the middle
+ * of one must not be written. */
 static ns_status make_room(struct ns_db *db, uint64_t envelope)
 {
     struct ns__root newest;
@@ -248,8 +251,8 @@ static ns_status replay_with_room(struct ns_db *db, const struct ns__record *rec
     return status;
 }
 
-/* log_end of a root is the offset behind its record's envelope. A checkpoint between the records of one envelope would
- * skip the rest, so it runs at envelope ends only. */
+/* log_end of a root is the offset behind its record's envelope. A checkpoint between the records of
+ * one envelope would skip the rest, so it runs at envelope ends only. */
 static ns_status replay(struct ns_db *db, uint64_t from, uint64_t to)
 {
     struct ns__log_reader reader;
@@ -279,9 +282,11 @@ static ns_status recover_log(struct ns_db *db, const struct ns__located *located
     }
     struct ns__log_tail tail;
     NS_TRY(ns__log_find_end(db->log, meta->log_replay, known, &tail));
+    db->was_closed = tail.is_clean;
     db->is_opened_clean = tail.is_clean && tail.end == meta->log_replay;
     NS_TRY(ns__log_settle(db->log, &tail));
-    /* What was read may have come from a cache that a failed sync left behind: the chosen meta is made durable too. */
+    /* What was read may have come from a cache that a failed sync left behind: the chosen meta is
+     * made durable too. */
     if (!db->is_opened_clean) NS_TRY(ns__pager_confirm_meta(db->pager));
     struct ns__root root;
     root_of(meta, &root);

@@ -1,4 +1,5 @@
-/* seat.c: the writer's seat: one at a time, first come, first served, with a bounded wait that says who is in it. */
+/* seat.c: the writer's seat: one at a time, first come, first served, with a bounded wait that says
+ * who is in it. */
 #include <errno.h>
 #include <time.h>
 #include "db/db.h"

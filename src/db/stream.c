@@ -1,4 +1,5 @@
-/* stream.c: the commit stream (northstar/log.h): reading records in order, waiting for more, applying them elsewhere. */
+/* stream.c: the commit stream (northstar/log.h): reading records in order, waiting for more,
+ * applying them elsewhere. */
 #include <errno.h>
 #include <time.h>
 #include "db/db.h"
@@ -141,7 +142,8 @@ static ns_status advance(ns_log *log, struct ns__record *record, ns_slice *bytes
     }
 }
 
-/* The bytes of the next record, in the reader's buffer. Asked again after a failure, it is the same one. */
+/* The bytes of the next record, in the reader's buffer. Asked again after a failure, it is the same
+ * one. */
 static ns_status next_bytes(ns_log *log, ns_slice *bytes_out)
 {
     if (!log->is_pending) {
@@ -261,13 +263,19 @@ ns_status ns_log_apply(ns_db *db, ns_slice record_bytes)
                          record_bytes.size - (size_t)record.size);
     }
     NS_TRY(ns__db_may_write(db));
-    NS_TRY(ns__seat_take(db, db->options.busy_timeout_ms));
-    ns_status status = apply_with_seat(db, &record);
-    ns__seat_give(db);
-    if (status != NS_OK) {
-        ns__error_prefix("apply record %llu", (unsigned long long)record.txn_id);
-        return status;
+    struct ns__slot *slot; /* while it is taken the handle cannot be closed */
+    NS_TRY(ns__slot_take(&db->snapshots, &slot));
+    ns__atomic_store_relaxed(&slot->mode, 0);
+    ns_status status = ns__seat_take(db, db->options.busy_timeout_ms);
+    if (status == NS_OK) {
+        status = apply_with_seat(db, &record);
+        ns__seat_give(db);
     }
-    ns__db_after_commit(db);
-    return NS_OK;
+    if (status == NS_OK) {
+        ns__db_after_commit(db);
+    } else {
+        ns__error_prefix("apply record %llu", (unsigned long long)record.txn_id);
+    }
+    ns__slot_free(slot);
+    return status;
 }

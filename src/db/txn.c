@@ -1,7 +1,8 @@
 /* txn.c: beginning and ending transactions, and what they read and change.
  *
- * A transaction object belongs to a reader slot and is used again by the next transaction that takes the slot; so a pointer to a finished
- * transaction can be told as long as nobody else began one. An NS_WRITE holds a slot too: its base must stay. */
+ * A transaction object belongs to a reader slot and is used again by the next transaction that
+ * takes the slot; so a pointer to a finished transaction can be told as long as nobody else began
+ * one. An NS_WRITE holds a slot too: its base must stay. */
 #include "db/db.h"
 
 /* ---- beginning ---- */
@@ -34,6 +35,7 @@ static void start(ns_txn *txn, ns_txn_mode mode)
     ns__atomic_store_relaxed(&txn->slot->txn_id, root.txn_id);
     txn->mode = mode;
     txn->failed = NS_OK;
+    txn->gets = txn->puts = 0;
     txn->note = (ns_slice){NULL, 0};
     txn->cursors = NULL;
     txn->commit_us = root.unix_us;
@@ -96,20 +98,25 @@ static void detach_cursors(ns_txn *txn)
     }
 }
 
-void ns__txn_end(ns_txn *txn)
+/* Everything but the slot: as long as that is taken, ns_db_close says NS_BUSY, so whoever still has
+ * something to do with the handle gives it back last. */
+static void retire(ns_txn *txn)
 {
     ns_db *db = txn->db;
     bool is_write = txn->mode == NS_WRITE;
     detach_cursors(txn);
+    if (txn->gets > 0) ns__atomic_add(&db->gets, txn->gets);
+    if (txn->puts > 0) ns__atomic_add(&db->puts, txn->puts);
     txn->state = NS__TXN_FREE;
-    ns__slot_free(txn->slot);
+    ns__slot_park(txn->slot);
     if (is_write) ns__seat_give(db);
 }
 
 void ns_txn_abort(ns_txn *txn)
 {
     if (txn == NULL || txn->state == NS__TXN_FREE || ns__db_usable(txn->db) != NS_OK) return;
-    ns__txn_end(txn);
+    retire(txn);
+    ns__slot_free(txn->slot);
 }
 
 static ns_status usable(const ns_txn *txn)
@@ -158,8 +165,9 @@ ns_status ns_txn_commit(ns_txn *txn, uint64_t *txn_id_out)
     } else if (is_changed) {
         status = commit_changes(txn, &txn_id);
     }
-    ns__txn_end(txn);
+    retire(txn);
     if (is_changed) ns__db_after_commit(db);
+    ns__slot_free(txn->slot);
     if (status != NS_OK && status != NS_UNKNOWN) {
         ns__error_prefix("commit");
         return status;
@@ -257,7 +265,8 @@ static ns_status check_value(ns_slice value)
     return NS_OK;
 }
 
-/* A failure that leaves the write set incomplete, or the base unreadable, ends the transaction's chance to commit. */
+/* A failure that leaves the write set incomplete, or the base unreadable, ends the transaction's
+ * chance to commit. */
 static ns_status after_change(ns_txn *txn, ns_status status)
 {
     if (status == NS_NOMEM || status == NS_CORRUPT || status == NS_IO) txn->failed = status;
@@ -274,6 +283,7 @@ ns_status ns_txn_get_version(ns_txn *txn, ns_keyspace keyspace, ns_slice key, ns
     NS_TRY(ns__txn_readable(txn));
     NS_TRY(check_key(txn, key));
     if (value_out == NULL) return ns__error(NS_INVALID, "value_out is NULL");
+    txn->gets++;
     return ns__view_get(&txn->view, keyspace, key, value_out, txn_id_out);
 }
 
@@ -291,6 +301,7 @@ ns_status ns_txn_get_many(ns_txn *txn, ns_keyspace keyspace, size_t n, const ns_
         return ns__error(NS_INVALID, "ns_txn_get_many: keys, values or statuses is NULL");
     }
     bool is_plain = true;
+    txn->gets += n;
     for (size_t i = 0; i < n; i++) {
         values[i] = (ns_slice){NULL, 0};
         statuses[i] = check_key(txn, keys[i]);
@@ -319,6 +330,7 @@ static ns_status check_put(ns_txn *txn, ns_keyspace keyspace, ns_slice key, ns_s
     NS_TRY(writable(txn));
     NS_TRY(check_key(txn, key));
     NS_TRY(check_value(value));
+    txn->puts++;
     return ns__view_has_keyspace(&txn->view, keyspace);
 }
 

@@ -1,9 +1,10 @@
 /* verify.c: every law of a file that nobody has open.
  *
- * The file is opened privately (what recovery writes stays in memory), so a file that a crash left is checked as the next open would
- * find it, and nothing is changed. For each valid meta: its trees, and that the space maps that it names hold exactly the pages
- * that its root reaches, none of them twice, none of them the log's. Then the log: every record from the floor to the end, its chain and ids,
- * against the metas. Then the root that recovery arrived at. */
+ * The file is opened privately (what recovery writes stays in memory), so a file that a crash left
+ * is checked as the next open would find it, and nothing is changed. For each valid meta: its
+ * trees, and that the space maps that it names hold exactly the pages that its root reaches, none
+ * of them twice, none of them the log's. Then the log: every record from the floor to the end, its
+ * chain and ids, against the metas. Then the root that recovery arrived at. */
 #include <stdarg.h>
 #include <stdio.h>
 #include "db/db.h"
@@ -262,16 +263,32 @@ static ns_status check_log(struct verify *verify, const struct ns__located *loca
 
 /* ---- the whole ---- */
 
-/* In a file that was not closed this is what a crash during a checkpoint leaves; in one that was, a meta has rotted. */
+/* In a file that was not closed this is what a crash during a checkpoint leaves; in one that was, a
+ * meta has rotted. */
 static void one_meta(struct verify *verify, uint64_t page)
 {
-    if (!verify->db->is_opened_clean) {
+    if (!verify->db->was_closed) {
         say(verify, NS_OK, page, "this meta was not finished; the other one holds the database");
         return;
     }
     ns_status status =
         ns__corrupt(page, "this meta is not valid; the other one holds the database");
     say(verify, status, page, ns_error_detail());
+}
+
+/* A crash between the two writes of a change may leave one map torn; in a closed file both are
+ * whole. */
+static void check_log_maps(struct verify *verify)
+{
+    for (uint32_t page = 2; page <= 3; page++) {
+        if (ns__log_map_found(verify->db->log, page) == NS_OK) continue;
+        if (verify->db->was_closed) {
+            ns_status status = ns__corrupt(page, "this log map is not valid; the other one holds");
+            say(verify, status, page, ns_error_detail());
+        } else {
+            say(verify, NS_OK, page, "this log map was not finished; the other one holds");
+        }
+    }
 }
 
 static void check_all(struct verify *verify, const struct ns__located *located)
@@ -286,6 +303,7 @@ static void check_all(struct verify *verify, const struct ns__located *located)
         return;
     }
     if (!located->has_older) one_meta(verify, located->newest.sequence % 2 == 0 ? 1 : 0);
+    check_log_maps(verify);
     if (located->has_older) check_meta(verify, &located->older, "older meta");
     check_meta(verify, &located->newest, "newest meta");
     note(verify, check_log(verify, located), "log");

@@ -261,3 +261,9 @@ ns_status ns__log_mark_clean(struct ns__log *log)
     if (status != NS_OK) ns__error_prefix("close log");
     return status;
 }
+
+ns_status ns__log_map_found(const struct ns__log *log, uint32_t page)
+{
+    NS_ASSERT(page == NS__LOG_FIRST_MAP_PAGE || page == NS__LOG_FIRST_MAP_PAGE + 1);
+    return log->map_status[page == NS__LOG_FIRST_MAP_PAGE ? 0 : 1];
+}

@@ -97,6 +97,9 @@ ns_status ns__log_trim(struct ns__log *log, uint64_t offset);
  * log that failed stays as it is (NS_POISONED). */
 ns_status ns__log_mark_clean(struct ns__log *log);
 
+/* What the log map in that page (2 or 3) was when the log was loaded: NS_OK or NS_CORRUPT. */
+ns_status ns__log_map_found(const struct ns__log *log, uint32_t page);
+
 /* Calls visit for every run of pages that the log owns (extents, then continuation pages); for the
  * checker. visit does not call the log. Returns the first status that is not NS_OK. */
 ns_status ns__log_visit_pages(struct ns__log *log,

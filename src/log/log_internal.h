@@ -43,11 +43,12 @@ struct ns__log {
     pthread_mutex_t list_lock;
     struct ns__log_list list;
     struct ns__log_chain chain;
-    uint64_t sequence;      /* of the newest log map; map_lock */
-    uint64_t map_watermark; /* in it; map_lock */
-    bool maps_differ;       /* the two maps do not say the same yet; map_lock */
-    uint64_t is_in_use;     /* atomic: flag in both maps */
-    uint64_t epoch;         /* atomic: newest */
+    uint64_t sequence;       /* of the newest log map; map_lock */
+    uint64_t map_watermark;  /* in it; map_lock */
+    ns_status map_status[2]; /* of the map pages as they were loaded */
+    bool maps_differ;        /* the two maps do not say the same yet; map_lock */
+    uint64_t is_in_use;      /* atomic: flag in both maps */
+    uint64_t epoch;          /* atomic: newest */
 
     uint64_t is_settled; /* atomic: created or settled, so that it may be written */
     uint64_t failed;     /* atomic, sticky: an append failed half-way */

@@ -367,6 +367,10 @@ static ns_status choose_map(struct ns__log *log, struct found_map found[2], uint
 {
     read_map(log, NS__LOG_FIRST_MAP_PAGE, page_limit, &found[0]);
     read_map(log, NS__LOG_FIRST_MAP_PAGE + 1, page_limit, &found[1]);
+    for (uint32_t i = 0; i < 2; i++) {
+        log->map_status[i] = found[i].status;
+        if (found[i].status != NS_OK && found[i].status != NS_CORRUPT) return found[i].status;
+    }
     if (found[0].status != NS_OK && found[1].status != NS_OK) {
         ns__error_prefix("neither log map is valid");
         return found[0].status == NS_CORRUPT ? NS_CORRUPT : found[1].status;

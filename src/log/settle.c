@@ -10,8 +10,8 @@
  *  2. A fresh run of pages is taken and zeroed durably.
  *  3. The envelopes of [w, x) are written there, at the same log offsets, with the same payloads,
  *     under the next epoch; the file is synced.
- *     On a disk that has no room for them (and only with powersafe overwrite) they are instead written
- *     once more where they are, and w becomes x.
+ *     On a disk that has no room for them (and only with powersafe overwrite) they are instead
+ *     written once more where they are, and w becomes x.
  *  4. Both maps in turn: the extent of w ends at w, the fresh one begins there, x is the watermark.
  *  5. Extents, and whole pages of the cut extent, past w go back to the space.
  *
@@ -192,8 +192,8 @@ static ns_status take_fresh(struct ns__log *log, const struct ns__log_tail *tail
     return NS_OK;
 }
 
-/* A disk without room for a copy: the bytes of [w, x) are written once more where they are, unchanged
- * (DSK-3), so that x is durable too, and only the end needs a fresh extent. */
+/* A disk without room for a copy: the bytes of [w, x) are written once more where they are,
+ * unchanged (DSK-3), so that x is durable too, and only the end needs a fresh extent. */
 static ns_status rewrite_in_place(struct ns__log *log, const struct ns__log_tail *tail)
 {
     uint8_t *bytes = ns__alloc(log->alloc, MOVE_BYTES);
@@ -225,7 +225,8 @@ static ns_status settle_unclean(struct ns__log *log, const struct ns__log_tail *
     struct ns__extent fresh;
     struct ns__log_tail rest = *tail;
     ns_status status = take_fresh(log, &rest, &fresh);
-    if (status == NS_FULL && !log->is_padded && rest.watermark < rest.end) {
+    bool may_sync = ns__atomic_load(&log->file->sync_failed) == 0;
+    if (status == NS_FULL && may_sync && !log->is_padded && rest.watermark < rest.end) {
         NS_TRY(rewrite_in_place(log, tail));
         rest.watermark = rest.end;
         status = take_fresh(log, &rest, &fresh);

@@ -1,13 +1,16 @@
 /* change.c: making one root out of another.
  *
- * Nodes of a change are born in its generation, in frames; when few frames are left they go to the file at once (the *spill*),
- * their frame children first, so that file images hold file references only. What the change drops keeps its content
- * until the change ends: a node of an older root then waits for its holders; a node made and dropped within the change was never
- * visible and is free at once.
+ * Nodes of a change are born in its generation, in frames; when few frames are left they go to the
+ * file at once (the *spill*), their frame children first, so that file images hold file references
+ * only. What the change drops keeps its content until the change ends: a node of an older root then
+ * waits for its holders; a node made and dropped within the change was never visible and is free at
+ * once.
  *
  * Invariants.
- *   G1  A frame or page made by a change is reachable from no published root before ns__change_publish.
- *   G2  ns__change_publish needs no memory and cannot fail: lists and pool were filled by then (ns__change_prepare).
+ *   G1  A frame or page made by a change is reachable from no published root before
+ *       ns__change_publish.
+ *   G2  ns__change_publish needs no memory and cannot fail: lists and pool were filled by then
+ *       (ns__change_prepare).
  *   G3  pager->dirty counts the frames that the newest published root reaches. */
 #include "base/assert.h"
 #include "base/marks.h"
@@ -230,8 +233,8 @@ static ns_status drop_unborn(struct ns__change *change, uint64_t page, uint64_t 
     return NS_OK;
 }
 
-/* What a reference in the file says of itself is not believed: its pages must exist and not be fixed ones,
- * and only what this change wrote can have been born in it. */
+/* What a reference in the file says of itself is not believed: its pages must exist and not be
+ * fixed ones, and only what this change wrote can have been born in it. */
 static ns_status check_drop(struct ns__change *change, uint64_t page, uint64_t pages,
                             uint64_t birth)
 {
@@ -244,6 +247,9 @@ static ns_status check_drop(struct ns__change *change, uint64_t page, uint64_t p
     }
     if (ns__page_is_fixed(page_size, page) || ns__page_is_fixed(page_size, page + pages - 1)) {
         return ns__corrupt(page, "dropped, but it is a meta or map page");
+    }
+    if (ns__atomic_load32(&pager->space.epochs[page]) == NS__EPOCH_DEAD) {
+        return ns__corrupt(page, "dropped twice: more than one reference leads to it");
     }
     bool is_ours = ns__atomic_load32(&pager->space.epochs[page]) == NS__EPOCH_BORN;
     if (is_ours != (birth == change->generation) || birth > change->generation) {
@@ -262,10 +268,15 @@ static ns_status drop_thing(struct ns__change *change, uint64_t number, uint64_t
     struct ns__thing **list = pages == 0 ? &change->dead_frames : &change->dead_pages;
     thing->next = *list;
     *list = thing;
-    if (pages == 0)
+    if (pages == 0) {
         change->dead_frame_count++;
-    else
+        change->dead_placed_count += change->pager->infos[number].is_placed;
+    } else {
+        uint32_t *epoch = &change->pager->space.epochs[number];
+        thing->epoch = ns__atomic_load32(epoch);
+        ns__atomic_store32(epoch, NS__EPOCH_DEAD);
         change->dead_page_count++;
+    }
     return NS_OK;
 }
 
@@ -427,6 +438,9 @@ void ns__change_abort(struct ns__change *change)
     struct ns__pager *pager = change->pager;
     NS_ASSERT(change->is_open);
     return_things(pager, &change->dead_frames);
+    for (struct ns__thing *t = change->dead_pages; t != NULL; t = t->next) {
+        ns__atomic_store32(&pager->space.epochs[t->number], t->epoch);
+    }
     return_things(pager, &change->dead_pages);
     for (uint64_t i = 0; i < change->born_frames.count; i++) {
         frame_give(pager, change->born_frames.numbers[i]);
@@ -478,6 +492,7 @@ void ns__pager_reclaim(struct ns__pager *pager, const uint64_t *held, uint32_t h
     while (loose != NULL) {
         struct ns__thing *thing = loose;
         loose = thing->next;
+        ns__atomic_store32(&pager->space.epochs[thing->number], 0);
         ns__space_give(&pager->space, thing->number, thing->pages);
         ns__pool_give(&pager->pool, thing);
     }

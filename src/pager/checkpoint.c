@@ -1,17 +1,19 @@
 /* checkpoint.c: putting a root into the file.
  *
- * A checkpoint takes a durable, published root R (the caller holds it, so nothing that it reaches is reused), gives each
- * frame that R reaches a place in the file, children before parents, writes the images as few large writes, brings the space maps to what
- * R holds, syncs, and writes the meta that names R. Commits go on meanwhile. Then, under the head lock, references to the written
+ * A checkpoint takes a durable, published root R (the caller holds it, so nothing that it reaches
+ * is reused), gives each frame that R reaches a place in the file, children before parents, writes
+ * the images as few large writes, brings the space maps to what R holds, syncs, and writes the meta
+ * that names R. Commits go on meanwhile. Then, under the head lock, references to the written
  * frames in newer nodes are *swung* to the file pages: both mean the same content.
  *
- * Order (COM in spec/commit_v0.md): images and maps, sync, meta (synchronous write), and only then anything in memory that
- * depends on it: rotation of the maps, swing, reuse.
+ * Order (COM in spec/commit_v0.md): images and maps, sync, meta (synchronous write), and only then
+ * anything in memory that depends on it: rotation of the maps, swing, reuse.
  *
  * Invariants.
  *   K1  An image holds file references only.
- *   K2  An image's page is born with R: roots before R, and those published while the checkpoint runs, keep their references
- *       to the frame. If the frame was dropped while the checkpoint ran, the page has that death.
+ *   K2  An image's page is born with R: roots before R, and those published while the checkpoint
+ *       runs, keep their references to the frame. If the frame was dropped while the checkpoint
+ *       ran, the page has that death.
  *   K3  Nothing that the two metas in force name is written to before the new meta is durable. */
 #include "base/assert.h"
 #include "base/marks.h"
@@ -70,7 +72,8 @@ static void return_things(struct ns__pager *pager, struct ns__checkpoint *checkp
     pager->events_kept = 0;
 }
 
-/* Makes what was prepared undone; the file's contents do not matter, since no meta names them. Head lock. */
+/* Makes what was prepared undone; the file's contents do not matter, since no meta names them. Head
+ * lock. */
 static void undo(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
 {
     if (ns__atomic_load(&pager->file.sync_failed) != 0) return; /* nothing is reused any more */
@@ -147,6 +150,10 @@ static ns_status begin(struct ns__pager *pager, const struct ns__root *root,
 ns_status ns__checkpoint_begin(struct ns__pager *pager, const struct ns__root *root,
                                struct ns__checkpoint *checkpoint)
 {
+    *checkpoint = (struct ns__checkpoint){0};
+    if (ns__atomic_load(&pager->file.sync_failed) != 0) {
+        return ns__error(NS_POISONED, "checkpoint refused: an earlier sync of the file failed");
+    }
     NS_ASSERT(pager->placed == 0 && pager->events_kept == 0 && !pager->change.is_open);
     *checkpoint = (struct ns__checkpoint){.generation = root->generation, .root = *root};
     checkpoint->next = ns__alloc_zeroed(pager->alloc, sizeof *checkpoint->next);
@@ -229,7 +236,8 @@ static ns_status write_images(struct ns__pager *pager, struct ns__checkpoint *ch
 
 /* ---- 4. space maps ---- */
 
-/* Brings `live` to what the root of that generation holds. Events are removed once they are applied. */
+/* Brings `live` to what the root of that generation holds. Events are removed once they are
+ * applied. */
 static ns_status apply_events(struct ns__pager *pager, pthread_mutex_t *head, uint64_t generation)
 {
     ns_status status = NS_OK;
@@ -313,8 +321,9 @@ static ns_status write_meta(struct ns__pager *pager, const struct ns__meta *meta
     return ns__file_write_sync(&pager->file, offset, block, sizeof block);
 }
 
-/* The meta that was read at open may have come from a cache that a failed sync left behind. Before the
- * other one, perhaps the only durable one, is overwritten, this one is written again as it is. */
+/* The meta that was read at open may have come from a cache that a failed sync left behind. Before
+ * the other one, perhaps the only durable one, is overwritten, this one is written again as it is.
+ * */
 ns_status ns__pager_confirm_meta(struct ns__pager *pager)
 {
     if (pager->meta_is_confirmed) return NS_OK;
@@ -381,7 +390,8 @@ ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
     return NS_OK;
 }
 
-/* Swings every reference to a written frame below this frame, which is newer than the checkpoint's root. */
+/* Swings every reference to a written frame below this frame, which is newer than the checkpoint's
+ * root. */
 static void swing_below(struct ns__pager *pager, uint64_t frame, uint32_t depth)
 {
     uint8_t *node = frame_node(pager, frame);
@@ -420,14 +430,18 @@ static void bury(struct ns__pager *pager, struct ns__checkpoint *checkpoint, uin
     checkpoint->things = thing->next;
     if (info->death != 0) {
         uint64_t page = ns__ref_number(info->image_ref);
-        *thing = (struct ns__thing){pager->change.dead_pages, page, 1, checkpoint->generation,
-                                    info->death};
+        *thing = (struct ns__thing){pager->change.dead_pages, page,        1,
+                                    checkpoint->generation,   info->death, 0};
         pager->change.dead_pages = thing;
         NS_ASSERT(pager->event_count < pager->event_capacity);
         pager->events[pager->event_count++] = (struct ns__page_event){page, 1, info->death, true};
     } else {
-        *thing = (struct ns__thing){pager->change.dead_frames, frame, 0,
-                                    ns__node_birth(frame_node(pager, frame)), death};
+        *thing = (struct ns__thing){pager->change.dead_frames,
+                                    frame,
+                                    0,
+                                    ns__node_birth(frame_node(pager, frame)),
+                                    death,
+                                    0};
         pager->change.dead_frames = thing;
         info->death = death;
         pager->dirty--;

@@ -1,6 +1,6 @@
-/* file.h: the database file: its vfs handle with page size, identity, counters and error details. Once a sync (or a
- * synchronous write) failed, sync_failed stays set and every later write or sync is refused with NS_POISONED: a retry is never
- * trusted. Reads go on. Any thread. */
+/* file.h: the database file: its vfs handle with page size, identity, counters and error details.
+ * Once a sync (or a synchronous write) failed, sync_failed stays set and every later write or sync
+ * is refused with NS_POISONED: a retry is never trusted. Reads go on. Any thread. */
 #ifndef NS_PAGER_FILE_H
 #define NS_PAGER_FILE_H
 

@@ -1,8 +1,8 @@
 /* pager.h: the file as pages: metas, the map, space, frames, changes, checkpoints.
  *
- * Locks. The *head lock* (the caller's, one per database) is held by whoever makes, publishes or drops a change and by
- * the short last part of a checkpoint. The checkpoint lock (the caller's) is held by whoever runs a checkpoint. Space has its own.
- * Readers take none. */
+ * Locks. The *head lock* (the caller's, one per database) is held by whoever makes, publishes or
+ * drops a change and by the short last part of a checkpoint. The checkpoint lock (the caller's) is
+ * held by whoever runs a checkpoint. Space has its own. Readers take none. */
 #ifndef NS_PAGER_PAGER_H
 #define NS_PAGER_PAGER_H
 
@@ -14,9 +14,8 @@
 #include "pager/waiting.h"
 
 struct ns__frame_info {
-    uint64_t death; /* generation that dropped it; 0: in the newest root (head lock) */
-    uint64_t
-        image_ref; /* the file page that the running checkpoint gave it; 0: none (checkpoint lock) */
+    uint64_t death;     /* generation that dropped it; 0: in the newest root (head lock) */
+    uint64_t image_ref; /* the page that the running checkpoint gave it (checkpoint lock) */
     uint64_t is_placed; /* counted in pager->placed (head lock) */
 };
 
@@ -85,7 +84,8 @@ struct ns__pager_options {
     uint32_t holder_max; /* distinct generations that can be held at a time */
 };
 
-/* file: opened handle, page size and uuid filled in; taken over by value. A new file: fixed pages only, no meta yet. */
+/* file: opened handle, page size and uuid filled in; taken over by value. A new file: fixed pages
+ * only, no meta yet. */
 ns_status ns__pager_create(const struct ns__file *file, struct ns__alloc *alloc,
                            const struct ns__pager_options *options, struct ns__pager **pager_out);
 /* An existing one, from its metas (older NULL: not valid). The file has file_pages whole pages. */
@@ -100,7 +100,8 @@ void ns__pager_free(struct ns__pager *pager);
 
 /* Begins the change that makes generation `generation` (newest plus one). */
 struct ns__change *ns__change_begin(struct ns__pager *pager, uint64_t generation, bool use_reserve);
-/* The nodes are all made: checks that memory and file space for publishing and for the next checkpoint are there. NS_FULL, NS_NOMEM. */
+/* The nodes are all made: checks that memory and file space for publishing and for the next
+ * checkpoint are there. NS_FULL, NS_NOMEM. */
 ns_status ns__change_prepare(struct ns__change *change);
 /* The change's root was published: what died in it waits for its holders. Cannot fail. */
 void ns__change_publish(struct ns__change *change);
@@ -111,8 +112,8 @@ void ns__pager_keep_promise(struct ns__pager *pager);
 /* Room for `more` events besides those already promised. NS_NOMEM. */
 ns_status ns__pager_reserve_events(struct ns__pager *pager, uint64_t more);
 
-/* Reuses what nobody reaches any more. held: generations of open snapshots, ascending, distinct; the metas' are added here.
- * Head lock. */
+/* Reuses what nobody reaches any more. held: generations of open snapshots, ascending, distinct;
+ * the metas' are added here. Head lock. */
 void ns__pager_reclaim(struct ns__pager *pager, const uint64_t *held, uint32_t held_count);
 
 /* Frames that can be taken before nodes are spilled. Head lock. */
@@ -134,21 +135,23 @@ struct ns__checkpoint {
     struct ns__meta *next;
 };
 
-/* Fixes what is to be written: the newest published root (held by the caller until after finish), its
- * frames, and pages for all of them, in one head-locked step: so nothing that was born after the root can
- * have had these pages, and the promise covers them exactly. Head and checkpoint lock held. On failure
- * nothing has changed. NS_NOMEM, NS_FULL (not if the promise was kept), NS_IO, NS_CORRUPT. */
+/* Fixes what is to be written: the newest published root (held by the caller until after finish),
+ * its frames, and pages for all of them, in one head-locked step: so nothing that was born after
+ * the root can have had these pages, and the promise covers them exactly. Head and checkpoint lock
+ * held. On failure nothing has changed. NS_NOMEM, NS_FULL (not if the promise was kept), NS_IO,
+ * NS_CORRUPT. */
 ns_status ns__checkpoint_begin(struct ns__pager *pager, const struct ns__root *root,
                                struct ns__checkpoint *checkpoint);
 
-/* Writes the images, the space maps and the meta, and syncs. The meta's other fields (floor, history)
- * come from fields; root, sequence and maps are filled in here. Takes head briefly. Checkpoint lock held.
- * On failure nothing has changed, unless file.sync_failed is set. */
+/* Writes the images, the space maps and the meta, and syncs. The meta's other fields (floor,
+ * history) come from fields; root, sequence and maps are filled in here. Takes head briefly.
+ * Checkpoint lock held. On failure nothing has changed, unless file.sync_failed is set. */
 ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
                                const struct ns__meta *fields, struct ns__checkpoint *checkpoint);
 
-/* After a successful write. Head lock. *newest is the newest published root; it and everything it reaches is swung to the
- * file pages. The caller publishes *newest as generation + 1 if true is returned, then reclaims. */
+/* After a successful write. Head lock. *newest is the newest published root; it and everything it
+ * reaches is swung to the file pages. The caller publishes *newest as generation + 1 if true is
+ * returned, then reclaims. */
 bool ns__checkpoint_finish(struct ns__pager *pager, struct ns__checkpoint *checkpoint,
                            struct ns__root *newest);
 void ns__checkpoint_deinit(struct ns__pager *pager, struct ns__checkpoint *checkpoint);

@@ -1,15 +1,17 @@
 /* pages.c: first touch of file pages.
  *
- * A page is verified once per process: checksum (bit rot, torn and misdirected writes), structure (so that everything above may
- * trust offsets), then, for each reference that leads to it, the check bits (lost writes) and the level (cycles). A page
- * that was written but not yet synced is verified at every touch: the system may still lose it and show what was there before. */
+ * A page is verified once per process: checksum (bit rot, torn and misdirected writes), structure
+ * (so that everything above may trust offsets), then, for each reference that leads to it, the
+ * check bits (lost writes) and the level (cycles). A page that was written but not yet synced is
+ * verified at every touch: the system may still lose it and show what was there before. */
 #include "base/assert.h"
 #include "pager/pager.h"
 
 static bool is_unsynced(struct ns__pages *pages, uint64_t page)
 {
     struct ns__space *space = &pages->pager->space;
-    return ns__atomic_load32(&space->epochs[page]) > ns__atomic_load32(&space->synced_epoch);
+    uint32_t epoch = ns__atomic_load32(&space->epochs[page]);
+    return epoch != NS__EPOCH_DEAD && epoch > ns__atomic_load32(&space->synced_epoch);
 }
 
 static void set_verified(struct ns__pages *pages, uint64_t *bits, uint64_t page)

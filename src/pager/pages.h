@@ -1,8 +1,9 @@
 /* pages.h: what trees see of the pager: nodes and runs by reference, and one change at a time.
  *
- * A node is reached by a reference, which names a frame (memory) or a page of the file (the map). Finding it is an add
- * and a shift. A file page is verified the first time this process touches it. A finished node never
- * changes, except that a checkpoint swings references from frames to the file pages that hold the same content. */
+ * A node is reached by a reference, which names a frame (memory) or a page of the file (the map).
+ * Finding it is an add and a shift. A file page is verified the first time this process touches it.
+ * A finished node never changes, except that a checkpoint swings references from frames to the file
+ * pages that hold the same content. */
 #ifndef NS_PAGER_PAGES_H
 #define NS_PAGER_PAGES_H
 
@@ -30,8 +31,9 @@ struct ns__pages {
 ns_status ns__pages_verify(struct ns__pages *pages, uint64_t ref, uint32_t level,
                            const uint8_t **node_out);
 
-/* The node behind ref, whose level must be `level` (NS__LEVEL_ANY for a root). NS_CORRUPT names the page; NS_IO. The
- * node stays valid and unchanged as long as a holder (snapshot, change) keeps its root. */
+/* The node behind ref, whose level must be `level` (NS__LEVEL_ANY for a root). NS_CORRUPT names the
+ * page; NS_IO. The node stays valid and unchanged as long as a holder (snapshot, change) keeps its
+ * root. */
 static inline ns_status ns__pages_node(struct ns__pages *pages, uint64_t ref, uint32_t level,
                                        const uint8_t **node_out)
 {
@@ -64,9 +66,9 @@ ns_status ns__pages_run(struct ns__pages *pages, const struct ns__run *run, uint
 
 /* ---- changes ---- */
 
-/* One change makes the next root out of the newest one: new nodes are born in its generation, replaced ones die in it.
- * One at a time; the caller holds the apply lock. After any failure the caller aborts the change, and every node it made
- * is gone. */
+/* One change makes the next root out of the newest one: new nodes are born in its generation,
+ * replaced ones die in it. One at a time; the caller holds the apply lock. After any failure the
+ * caller aborts the change, and every node it made is gone. */
 struct ns__change;
 
 struct ns__pages *ns__change_pages(struct ns__change *change);
@@ -76,8 +78,9 @@ uint64_t ns__change_generation(const struct ns__change *change);
  * ns__change_node_finish before the next one is taken. NS_NOMEM. */
 ns_status ns__change_node_new(struct ns__change *change, uint8_t **node_out);
 
-/* Takes the filled node (header complete but for checksum and birth, which are set here) into the new root. The
- * gap between slots and heap need not be zero. NS_FULL, NS_IO (when it has to go to the file for want of frames). */
+/* Takes the filled node (header complete but for checksum and birth, which are set here) into the
+ * new root. The gap between slots and heap need not be zero. NS_FULL, NS_IO (when it has to go to
+ * the file for want of frames). */
 ns_status ns__change_node_finish(struct ns__change *change, uint8_t *node, uint64_t *ref_out);
 
 /* The node behind ref is not part of the new root. It stays readable until the change ends. */

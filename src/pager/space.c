@@ -1,16 +1,18 @@
 /* space.c: the page allocator: bitmaps in memory, growth of the file.
  *
- * Terms. A page is *busy* if it may not be handed out: a fixed page, a page of either meta's root, of the log, of a newer root, or
- * waiting for a holder. It is *live* if the root of the next checkpoint holds it. Bitmaps are loaded range by range when
- * they are first needed (so opening costs nothing), from the maps of both metas.
+ * Terms. A page is *busy* if it may not be handed out: a fixed page, a page of either meta's root,
+ * of the log, of a newer root, or waiting for a holder. It is *live* if the root of the next
+ * checkpoint holds it. Bitmaps are loaded range by range when they are first needed (so opening
+ * costs nothing), from the maps of both metas.
  *
  * Invariants.
  *   S1  A page handed out was not busy, lies below file_pages, and has real space behind it.
- *   S2  A page of a root that a meta names stays busy until a later checkpoint's meta is durable and no holder
- *       reaches it (the pager returns it then; see waiting.h).
+ *   S2  A page of a root that a meta names stays busy until a later checkpoint's meta is durable
+ *       and no holder reaches it (the pager returns it then; see waiting.h).
  *   S3  free_pages counts the clear busy bits of loaded ranges below file_pages.
- *   S4  What a checkpoint will need for the frames of the newest root is free at any time (promised <= free_pages), so
- *       that a full disk is met by the commit that would need more, never by a checkpoint.
+ *   S4  What a checkpoint will need for the frames of the newest root is free at any time (promised
+ *       <= free_pages), so that a full disk is met by the commit that would need more, never by a
+ *       checkpoint.
  *
  * Writing the maps is in space_maps.c. */
 #include "base/assert.h"
@@ -231,7 +233,8 @@ ns_status ns__space_load_range(struct ns__space *space, uint64_t range_index)
 
 /* ---- growing ---- */
 
-/* Makes the file (at least) `pages` long, with real space behind the new pages, and shows them in the map. */
+/* Makes the file (at least) `pages` long, with real space behind the new pages, and shows them in
+ * the map. */
 static ns_status grow_to(struct ns__space *space, uint64_t pages)
 {
     uint32_t page_size = space->file->page_size;
@@ -364,7 +367,8 @@ static void mark_taken(struct ns__space *space, uint64_t page, uint64_t pages)
     space->free_pages -= pages;
 }
 
-/* Looks through the ranges, starting with the one that was good last time. Loads a few unknown ones. */
+/* Looks through the ranges, starting with the one that was good last time. Loads a few unknown
+ * ones. */
 static ns_status search(struct ns__space *space, uint64_t pages, bool is_some_fine,
                         uint64_t *page_out, uint64_t *length_out)
 {
@@ -393,8 +397,8 @@ static ns_status search(struct ns__space *space, uint64_t pages, bool is_some_fi
     return NS_OK;
 }
 
-/* Loads unknown ranges until `pages` free ones are known, a few at a time, so that the file does not grow over space
- * that it has. */
+/* Loads unknown ranges until `pages` free ones are known, a few at a time, so that the file does
+ * not grow over space that it has. */
 static ns_status know_free(struct ns__space *space, uint64_t pages)
 {
     uint64_t range_pages = ns__range_pages(space->file->page_size);
@@ -492,7 +496,8 @@ void ns__space_give(struct ns__space *space, uint64_t page, uint64_t pages)
     while (at < end) {
         uint64_t range = at / range_pages;
         uint64_t stop = (range + 1) * range_pages < end ? (range + 1) * range_pages : end;
-        /* A range that cannot be loaded (bad map, no memory) keeps its pages busy: lost until the next open, never wrong. */
+        /* A range that cannot be loaded (bad map, no memory) keeps its pages busy: lost until the
+         * next open, never wrong. */
         if (ns__space_load_range(space, range) == NS_OK) give_locked(space, at, stop - at);
         at = stop;
     }
@@ -519,7 +524,8 @@ ns_status ns__space_claim_log(struct ns__space *space, uint64_t page, uint64_t p
                 status = ns__corrupt(i, "belongs to the log and to something else");
                 break;
             }
-            /* A page that only the older meta still names cannot be log: it was not reusable yet. */
+            /* A page that only the older meta still names cannot be log: it was not reusable yet.
+             * */
             status = ns__corrupt(i, "belongs to the log and to the older meta's root");
             break;
         }

@@ -9,9 +9,8 @@
 
 /* One range of pages. Loaded when first needed, from the maps of both metas. */
 struct ns__range {
-    uint64_t *busy; /* bit set: not to be handed out (NULL: not loaded) */
-    uint64_t *
-        live; /* bit set: held by the root of the checkpoint that will be written next, as far as known */
+    uint64_t *busy;       /* bit set: not to be handed out (NULL: not loaded) */
+    uint64_t *live;       /* bit set: held by the root of the next checkpoint, as far as known */
     uint64_t *stale;      /* bit set: held by the older meta of the last user only; NULL: none */
     uint64_t free_pages;  /* clear busy bits */
     uint64_t longest_max; /* no free run in this range is longer */
@@ -35,14 +34,13 @@ struct ns__space {
     struct ns__range *ranges;
     uint64_t range_count, range_capacity;
     struct ns__region regions[NS__REGIONS_MAX];
-    uint64_t file_pages; /* real pages of the file; all handed out lie below */
-    uint64_t page_limit; /* file_pages never exceeds it */
-    uint64_t free_pages; /* in loaded ranges, below file_pages */
-    uint64_t reserve;    /* free pages kept for deleting and recovery */
-    uint64_t promised;   /* free pages that frames will need at the next checkpoint */
-    uint64_t hint;       /* range in which the last page was found */
-    uint32_t *
-        epochs; /* atomic, by page: the epoch in which a change wrote a node or run there; reserved memory */
+    uint64_t file_pages;   /* real pages of the file; all handed out lie below */
+    uint64_t page_limit;   /* file_pages never exceeds it */
+    uint64_t free_pages;   /* in loaded ranges, below file_pages */
+    uint64_t reserve;      /* free pages kept for deleting and recovery */
+    uint64_t promised;     /* free pages that frames will need at the next checkpoint */
+    uint64_t hint;         /* range in which the last page was found */
+    uint32_t *epochs;      /* atomic, by page: when a change wrote a node or run there */
     uint32_t epoch;        /* atomic: of writes now; moves with every checkpoint (head lock) */
     uint32_t synced_epoch; /* atomic: what was written in it and before is on the medium */
 };
@@ -57,13 +55,14 @@ ns_status ns__space_create(struct ns__space *space);
 ns_status ns__space_open(struct ns__space *space, uint64_t file_pages,
                          const struct ns__meta *newest, const struct ns__meta *older);
 
-/* For a checkpoint: takes between 1 and `pages` of the pages that were promised, as long a run as is at hand. */
+/* For a checkpoint: takes between 1 and `pages` of the pages that were promised, as long a run as
+ * is at hand. */
 ns_status ns__space_take_promised(struct ns__space *space, uint64_t pages, uint64_t *page_out,
                                   uint64_t *pages_out);
 
-/* From now on at least `pages` free pages are kept for the next checkpoint (and the reserve besides,
- * unless use_reserve): they are there, or the file grows. Never lowers the promise. NS_FULL: it stays
- * as it was. */
+/* From now on at least `pages` free pages are kept for the next checkpoint (and the reserve
+ * besides, unless use_reserve): they are there, or the file grows. Never lowers the promise.
+ * NS_FULL: it stays as it was. */
 ns_status ns__space_promise(struct ns__space *space, uint64_t pages, bool use_reserve);
 /* What is promised from now on: no more than was, or than is free for certain. */
 void ns__space_set_promise(struct ns__space *space, uint64_t pages);
@@ -74,7 +73,8 @@ ns_status ns__space_set_live(struct ns__space *space, uint64_t page, uint64_t pa
 /* Loads the directory of a region and the bits of a range (for space_maps.c; the lock is held). */
 ns_status ns__space_load_range(struct ns__space *space, uint64_t range_index);
 
-/* Writes the changed bitmaps and directories to places that neither meta names, and names them in next. The caller syncs. */
+/* Writes the changed bitmaps and directories to places that neither meta names, and names them in
+ * next. The caller syncs. */
 ns_status ns__space_write_maps(struct ns__space *space, struct ns__meta *next);
 /* The meta that write_maps filled is durable: what the older one alone held is free. */
 void ns__space_rotate(struct ns__space *space, const struct ns__meta *next);
@@ -85,11 +85,14 @@ uint64_t ns__space_free_pages(struct ns__space *space);
 /* For checkers: is the page busy? live? (loads the range) */
 ns_status ns__space_look(struct ns__space *space, uint64_t page, bool *busy_out, bool *live_out);
 
-/* In place of an epoch: written by the change under way; written and dropped again by it. */
+/* In place of an epoch: dropped; written by the change under way; written and dropped again by it.
+ * */
+#define NS__EPOCH_DEAD (UINT32_MAX - 2) /* dropped: it waits for its holders */
 #define NS__EPOCH_BORN (UINT32_MAX - 1)
 #define NS__EPOCH_UNBORN UINT32_MAX
 
-/* A node or run that begins at page is about to be written by a change; its change was published. */
+/* A node or run that begins at page is about to be written by a change; its change was published.
+ * */
 void ns__space_note_write(struct ns__space *space, uint64_t page);
 void ns__space_note_published(struct ns__space *space, uint64_t page);
 

@@ -1,7 +1,8 @@
 /* space_maps.c: writing the space maps of a checkpoint.
  *
- * Writing must not allocate: every bitmap and directory page has three places, of which the two metas name at most two; the
- * new version goes to the third (FMT-18). Until the meta that names it is durable, the old versions rule. */
+ * Writing must not allocate: every bitmap and directory page has three places, of which the two
+ * metas name at most two; the new version goes to the third (FMT-18). Until the meta that names it
+ * is durable, the old versions rule. */
 #include "base/assert.h"
 #include "base/marks.h"
 #include "format/spacemap.h"

@@ -55,7 +55,7 @@ struct ns__thing *ns__pool_take(struct ns__thing_pool *pool, uint64_t number, ui
     struct ns__thing *thing = pool->free;
     pool->free = thing->next;
     pool->free_count--;
-    *thing = (struct ns__thing){NULL, number, pages, birth, death};
+    *thing = (struct ns__thing){NULL, number, pages, birth, death, 0};
     return thing;
 }
 
@@ -128,7 +128,8 @@ static bool holds(const uint64_t *holders, uint32_t count, uint64_t generation)
     return low < count && holders[low] == generation;
 }
 
-/* Takes out every bucket whose holder is gone; returns their things. First, so that buckets <= holders afterwards. */
+/* Takes out every bucket whose holder is gone; returns their things. First, so that buckets <=
+ * holders afterwards. */
 static struct ns__thing *orphans(struct ns__waiting *waiting, const uint64_t *holders,
                                  uint32_t count)
 {

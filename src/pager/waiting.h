@@ -1,12 +1,14 @@
 /* waiting.h: things that are dead in the newest root but may still be seen by an older one.
  *
- * A thing (a frame, or a run of file pages) has a birth and a death, both generations: the roots with
- * birth <= generation < death reach it. It may be reused exactly when no holder (a generation that somebody still looks at) is
- * in that interval. That one rule makes a long-lived reader cost only what it can see.
+ * A thing (a frame, or a run of file pages) has a birth and a death, both generations: the roots
+ * with birth <= generation < death reach it. It may be reused exactly when no holder (a generation
+ * that somebody still looks at) is in that interval. That one rule makes a long-lived reader cost
+ * only what it can see.
  *
- * Each thing waits in the bucket of the newest holder that reaches it, and is looked at again only when that holder is gone;
- * so a commit costs O(holders + things that died in it). Nodes come from a pool that is filled before anything can
- * no longer be undone; moving them needs no memory. Not for concurrent use. */
+ * Each thing waits in the bucket of the newest holder that reaches it, and is looked at again only
+ * when that holder is gone; so a commit costs O(holders + things that died in it). Nodes come from
+ * a pool that is filled before anything can no longer be undone; moving them needs no memory. Not
+ * for concurrent use. */
 #ifndef NS_PAGER_WAITING_H
 #define NS_PAGER_WAITING_H
 
@@ -18,6 +20,7 @@ struct ns__thing {
     uint64_t number; /* frame or first page */
     uint64_t pages;  /* 0: a frame */
     uint64_t birth, death;
+    uint32_t epoch; /* of the page before it died: change.c */
 };
 
 struct ns__thing_pool {
@@ -53,8 +56,8 @@ struct ns__waiting {
 ns_status ns__waiting_init(struct ns__waiting *waiting, struct ns__alloc *alloc, uint32_t capacity);
 void ns__waiting_deinit(struct ns__waiting *waiting); /* nodes belong to the pool */
 
-/* Takes a list of dead things and looks again at those whose holder is gone. holders: ascending, distinct. Returns the list of
- * things that nobody reaches any more. */
+/* Takes a list of dead things and looks again at those whose holder is gone. holders: ascending,
+ * distinct. Returns the list of things that nobody reaches any more. */
 struct ns__thing *ns__waiting_sift(struct ns__waiting *waiting, struct ns__thing *dead,
                                    const uint64_t *holders, uint32_t holder_count);
 

@@ -1,8 +1,9 @@
 /* mem.h: the vfs contract in memory, for in-memory databases and for simulated worlds.
  *
- * A world holds files by path. With NS__MEM_DURABILITY it also keeps, per file, what a power cut may leave: the
- * durable image, plus the writes, sizes and directory entries that no sync has made durable yet. A countdown
- * fails a chosen call (the io_faults rack), and another stops the world there (the crash racks). */
+ * A world holds files by path. With NS__MEM_DURABILITY it also keeps, per file, what a power cut
+ * may leave: the durable image, plus the writes, sizes and directory entries that no sync has made
+ * durable yet. A countdown fails a chosen call (the io_faults rack), and another stops the world
+ * there (the crash racks). */
 #ifndef NS_VFS_MEM_H
 #define NS_VFS_MEM_H
 
@@ -25,8 +26,9 @@ const struct ns_vfs *ns__mem_vfs(struct ns__mem *mem);
 
 /* ---- the countdowns ---- */
 
-/* A call = any vfs call that can fail for a reason outside the program: open, size, read, write, write_sync, sync,
- * allocate, truncate, lock, remove, exists, sync_parent, map, map_extend, reserve, entropy. */
+/* A call = any vfs call that can fail for a reason outside the program: open, size, read, write,
+ * write_sync, sync, allocate, truncate, lock, remove, exists, sync_parent, map, map_extend,
+ * reserve, entropy. */
 enum ns__mem_call {
     NS__MEM_OPEN,
     NS__MEM_SIZE,
@@ -49,34 +51,39 @@ enum ns__mem_call {
 uint64_t ns__mem_calls(const struct ns__mem *mem); /* all so far */
 uint64_t ns__mem_calls_of(const struct ns__mem *mem, enum ns__mem_call kind);
 
-/* The nth call from now (1 = the next) fails with status, and the following ones too if for_ever. kinds is a bit
- * mask over enum ns__mem_call (0 = all). A failing write leaves a prefix of its bytes written; a failing
- * sync makes a seeded subset of the pending writes durable and forgets the rest (they stay visible: as measured on
- * real file systems), and later syncs succeed without them. nth 0 disarms. */
+/* The nth call from now (1 = the next) fails with status, and the following ones too if for_ever.
+ * kinds is a bit mask over enum ns__mem_call (0 = all). A failing write leaves a prefix of its
+ * bytes written; a failing sync makes a seeded subset of the pending writes durable and forgets the
+ * rest (they stay visible: as measured on real file systems), and later syncs succeed without them.
+ * nth 0 disarms. */
 void ns__mem_fail(struct ns__mem *mem, uint64_t nth, uint64_t kinds, ns_status status,
                   bool for_ever);
 
-/* Bytes the "disk" holds, over all files; beyond it write, allocate and write_sync give NS_FULL. 0 = no limit. */
+/* Bytes the "disk" holds, over all files; beyond it write, allocate and write_sync give NS_FULL. 0
+ * = no limit. */
 void ns__mem_set_capacity(struct ns__mem *mem, uint64_t bytes);
 
 /* ---- power cuts (NS__MEM_DURABILITY) ---- */
 
-/* The nth call from now stops the world in the middle of it: that call's effect is pending, it and every later call
- * returns NS_IO and changes nothing. Then ns__mem_crash tells what survived. nth 0 disarms. */
+/* The nth call from now stops the world in the middle of it: that call's effect is pending, it and
+ * every later call returns NS_IO and changes nothing. Then ns__mem_crash tells what survived. nth 0
+ * disarms. */
 void ns__mem_stop_at(struct ns__mem *mem, uint64_t nth);
 bool ns__mem_stopped(const struct ns__mem *mem);
 
-/* Pending atoms: each unsynced write is split at multiples of atom_bytes of the file (512 or 4096; 1 = byte-torn:
- * a surviving write keeps a prefix of each sector); sizes, allocations and directory entries are atoms of their own. */
+/* Pending atoms: each unsynced write is split at multiples of atom_bytes of the file (512 or 4096;
+ * 1 = byte-torn: a surviving write keeps a prefix of each sector); sizes, allocations and directory
+ * entries are atoms of their own. */
 struct ns__mem_pending {
     uint64_t atoms; /* how many could survive or not */
     uint64_t files;
 };
 void ns__mem_pending(const struct ns__mem *mem, uint32_t atom_bytes, struct ns__mem_pending *out);
 
-/* A new world: what a machine would find after the power came back. keep(ctx, i) says for each pending atom i (in
- * program order) whether it survived; atoms of the same bytes are applied in program order. keep NULL: none. The
- * old world is left as it is. Open handles of the old world stay with the old world. */
+/* A new world: what a machine would find after the power came back. keep(ctx, i) says for each
+ * pending atom i (in program order) whether it survived; atoms of the same bytes are applied in
+ * program order. keep NULL: none. The old world is left as it is. Open handles of the old world
+ * stay with the old world. */
 ns_status ns__mem_crash(const struct ns__mem *mem, uint32_t atom_bytes,
                         bool (*keep)(void *ctx, uint64_t atom), void *ctx, uint64_t seed,
                         struct ns__mem **after_out);

@@ -232,6 +232,18 @@ static ns_status put_as_fated(struct ns__mem *mem, struct ns__mem_file *file, ui
     return status;
 }
 
+/* How many bytes are there already, in whole words. A commit rewrites the beginning of a block as
+ * it is, while others read it: what does not change is not touched. */
+static size_t equal_bytes(const uint8_t *base, const void *data, size_t size)
+{
+    const uint8_t *from = data;
+    size_t same = 0;
+    while (size - same >= 8 && memcmp(base + same, from + same, 8) == 0) {
+        same += 8;
+    }
+    return same;
+}
+
 static ns_status write_file(struct ns__mem *mem, struct ns__mem_file *file, uint64_t offset,
                             const void *data, size_t size, bool durable)
 {
@@ -241,7 +253,10 @@ static ns_status write_file(struct ns__mem *mem, struct ns__mem_file *file, uint
     uint64_t end = ns__atomic_load_relaxed(&inode->size);
     bool inside = !is_private(file) && offset <= end && size <= end - offset;
     if (inside && !ns__mem_tracks(mem) && ns__atomic_load_relaxed(&mem->armed) == 0) {
-        if (size > 0) memcpy(inode->base + offset, data, size);
+        size_t same = equal_bytes(inode->base + offset, data, size);
+        if (size > same) {
+            memcpy(inode->base + offset + same, (const uint8_t *)data + same, size - same);
+        }
         return NS_OK;
     }
     ns__mem_lock_world(mem);
