@@ -2,9 +2,10 @@
  *
  *     bench_kv_vs_lmdb [ENTRIES] [DIRECTORY]
  *
- * Keys are 16 random bytes, values 100 bytes, transactions of 1000 in random order. Loads do not wait for the disk on either side
- * (NS_SYNC_OFF; MDB_NOSYNC with MDB_WRITEMAP, LMDB's fastest), durable commits do. NorthstarDB keeps no history here, as
- * LMDB keeps none. Figures of one run on a shared machine: compare the ratios. */
+ * Keys are 16 random bytes, values 100 bytes, transactions of 1000 in random order. Loads do not
+ * wait for the disk on either side (NS_SYNC_OFF; MDB_NOSYNC with MDB_WRITEMAP, LMDB's fastest),
+ * durable commits do. NorthstarDB keeps no history here, as LMDB keeps none. Figures of one run on
+ * a shared machine: compare the ratios. */
 #include <lmdb.h>
 #include <northstar.h>
 #include <stdbool.h>
