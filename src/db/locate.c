@@ -161,9 +161,9 @@ ns_status ns__locate(const struct ns_vfs *vfs, struct ns_vfs_file *handle, struc
                      struct ns__located *out)
 {
     struct probe probe = {vfs, handle, 0};
+    memset(out, 0, sizeof *out);
     ns_status status = vfs->size(vfs->ctx, handle, &probe.file_bytes);
     if (status != NS_OK) return ns__error(status, "size of the file: %s", ns_status_text(status));
-    memset(out, 0, sizeof *out);
     out->file_bytes = probe.file_bytes;
     if (probe.file_bytes == 0) {
         out->is_new = true;

@@ -437,6 +437,50 @@ static void either_log_map_is_enough(void **state)
     ns__mem_free(mem);
 }
 
+/* The first record of the log, with something in it changed and the envelope's checksum made
+ * right. */
+static void forge_record(struct ns__mem *mem, size_t offset_in_record)
+{
+    ns_slice content;
+    CHECK_OK(ns__mem_file_get(mem, PATH, &content));
+    uint8_t *bytes = malloc(content.size);
+    assert_non_null(bytes);
+    memcpy(bytes, content.data, content.size);
+    uint8_t *envelope = bytes + ns__load64(bytes + 2 * 4096 + 96 + 16) * 4096;
+    assert_memory_equal(envelope + 8, "NSE1", 4);
+    assert_memory_equal(envelope + 32, "NSR1", 4);
+    envelope[32 + offset_in_record] ^= 2;
+    uint64_t seed = ns__log_seed(bytes + 16, 0); /* the uuid of meta 0 */
+    size_t size = (size_t)ns__load64(envelope + 16) + 24;
+    ns__store64(envelope, ns__checksum64(envelope + 8, size, seed));
+    CHECK_OK(ns__mem_file_set(mem, PATH, ns_bytes(bytes, content.size)));
+    free(bytes);
+}
+
+/* REC-5: whole envelopes are not enough. */
+static void a_record_that_does_not_follow_the_one_before_is_corruption(void **state)
+{
+    (void)state;
+    const struct {
+        const char *what;
+        size_t offset;
+    } rows[] = {
+        {"transaction id", 16}, {"time", 24}, {"operations", 32}, {"chain", 50}, {"body", 85}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ns__mem *mem = killed(2, UINT64_C(1) << 30);
+        ns_db *db;
+        ns_options options = options_for(mem);
+        forge_record(mem, rows[i].offset);
+        ns_status status = ns_db_open(PATH, &options, &db);
+        if (status != NS_CORRUPT) fail_msg("%s: %s", rows[i].what, ns_status_name(status));
+        assert_null(db);
+        assert_int_equal(memory.out, 0);
+        forge_record(mem, rows[i].offset); /* as it was */
+        check_file(mem, 2, 2);
+        ns__mem_free(mem);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +494,7 @@ int main(void)
         cmocka_unit_test(a_close_that_fails_loses_nothing),
         cmocka_unit_test(either_meta_recovers_everything),
         cmocka_unit_test(either_log_map_is_enough),
+        cmocka_unit_test(a_record_that_does_not_follow_the_one_before_is_corruption),
     };
     return cmocka_run_group_tests_name("db_open", tests, NULL, NULL);
 }

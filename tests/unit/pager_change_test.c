@@ -214,6 +214,10 @@ static void what_is_spilled_holds_no_references_to_frames(void **state)
             check_no_frames_below(world, world->newest.root.main.ref);
             if (i % 8 == 7) CHECK_OK(world_checkpoint(world));
         }
+        for (int i = 0; i < 150; i++) { /* until a root is spilled whose branches lie in frames */
+            world_churn(world, &prng, 1);
+            if (i % 3 == 0) check_no_frames_below(world, world->newest.root.main.ref);
+        }
         assert_true(world->pager->spills > 0);
         world_check_space(world, false);
         CHECK_OK(world_checkpoint(world));

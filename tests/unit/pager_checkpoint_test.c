@@ -365,6 +365,47 @@ static void a_checkpoint_never_fails_for_want_of_space(void **state)
     }
 }
 
+static ns_status beside_status;
+
+static void replace_with_reserve(struct world *world)
+{
+    struct edit edits[WORLD_EDITS];
+    struct ns__root root;
+    size_t count = random_edits(world, &beside, WORLD_EDITS, 0, edits);
+    beside_status = world_prepare(world, edits, count, true, &root);
+    if (beside_status == NS_OK) world_publish(world, edits, count, &root);
+    check_promise(world);
+}
+
+/* A change beside a checkpoint drops frames whose pages the checkpoint has taken: its own still
+ * need theirs. */
+static void frames_that_replace_placed_ones_need_pages_of_their_own(void **state)
+{
+    (void)state;
+    for (uint64_t room = 0; room < 1200; room += 300) {
+        struct world *world = world_new(0, 4096, 3 * FRAME_BYTES);
+        struct ns__prng prng = {.state = 14};
+        world->is_wide = true;
+        for (int i = 0; i < 4; i++) {
+            world_churn(world, &prng, WORLD_EDITS);
+        }
+        assert_true(world->pager->dirty > 400);
+        uint64_t pages = ns__space_file_pages(&world->pager->space) + room;
+        ns__mem_set_capacity(world->mem, pages * 4096);
+        beside.state = room;
+        watch.at_sync = replace_with_reserve;
+        CHECK_OK(world_checkpoint(world));
+        watch.at_sync = NULL;
+        if (beside_status != NS_OK) CHECK_STATUS(beside_status, NS_FULL);
+        check_promise(world);
+        CHECK_OK(world_checkpoint(world));
+        world_check(world);
+        ns__mem_set_capacity(world->mem, 0);
+        world_check_reopened(world);
+        world_free(world);
+    }
+}
+
 static void commit_and_check_promise(struct world *world)
 {
     commit_at_sync(world);
@@ -556,6 +597,7 @@ int main(void)
         cmocka_unit_test(commits_at_any_write_or_sync_of_a_checkpoint_do_not_disturb_it),
         cmocka_unit_test(pages_that_came_and_went_beside_a_checkpoint_do_not_confuse_it),
         cmocka_unit_test(a_checkpoint_never_fails_for_want_of_space),
+        cmocka_unit_test(frames_that_replace_placed_ones_need_pages_of_their_own),
         cmocka_unit_test(the_promise_covers_what_is_dirty_beside_a_checkpoint),
         cmocka_unit_test(the_promise_is_kept_when_a_checkpoint_fails),
         cmocka_unit_test(a_failure_at_any_call_undoes_the_checkpoint_or_poisons),

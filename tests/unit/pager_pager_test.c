@@ -101,6 +101,8 @@ static void opening_survives_want_of_memory_and_failed_calls(void **state)
         assert_null(world->pager);
     }
     world_reopen(world);
+    assert_int_equal(world->pager->older_generation, world->pager->older->generation);
+    assert_true(ns__checkpoint_is_idle(world->pager, &world->newest.root, &world->fields));
     world_check(world);
     world_check_reopened(world);
     world_free(world);
