@@ -168,9 +168,9 @@ static MDB_env *lmdb_open(const char *path, unsigned flags)
     return env;
 }
 
-static void lmdb_put(MDB_txn *txn, MDB_dbi dbi, const uint8_t *key, void *value, size_t size)
+static void lmdb_put(MDB_txn *txn, MDB_dbi dbi, const uint8_t *key, const void *value, size_t size)
 {
-    MDB_val k = {KEY_BYTES, (void *)(uintptr_t)key}, v = {size, value};
+    MDB_val k = {KEY_BYTES, (void *)(uintptr_t)key}, v = {size, (void *)(uintptr_t)value};
     mdb_check(mdb_put(txn, dbi, &k, &v, 0), "put");
 }
 
