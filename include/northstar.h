@@ -62,8 +62,7 @@
 extern "C" {
 #endif
 
-/* ---- bytes
- * -------------------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 /* Borrowed bytes. data may be NULL only when size is 0. */
 typedef struct ns_slice {
@@ -88,8 +87,7 @@ static inline ns_slice ns_bytes(const void *data, size_t size)
     return slice;
 }
 
-/* ---- status
- * ------------------------------------------------------------------------------------------- */
+/* ---- status ---- */
 
 /* name, value, text. Values are frozen. */
 #define NS_STATUS_TABLE(X)                                                                         \
@@ -135,8 +133,7 @@ NS_API const char *ns_error_detail(void);
  * thread. */
 NS_API ns_status ns_error_conflict(ns_slice *key_out, uint64_t *txn_id_out);
 
-/* ---- handles and options
- * ------------------------------------------------------------------------------ */
+/* ---- handles and options ---- */
 
 typedef struct ns_db ns_db;
 typedef struct ns_txn ns_txn;
@@ -209,8 +206,7 @@ typedef struct ns_options {
     uint64_t checkpoint_bytes; /* log bytes between checkpoints; 0 = 16 MiB */
     uint64_t frame_bytes;      /* memory for pages changed since the last checkpoint;
                                     0 = the smaller of 256 MiB and a sixteenth of memory */
-    uint32_t
-        busy_timeout_ms;  /* how long a writer waits for the seat; 0 = 5000; UINT32_MAX = forever */
+    uint32_t busy_timeout_ms; /* a writer's wait for the seat; 0 = 5000; UINT32_MAX = forever */
     uint32_t max_readers; /* open transactions at a time; 0 = 1024 */
     const struct ns_vfs *vfs;             /* NULL = the system's files */
     const struct ns_allocator *allocator; /* NULL = malloc */
@@ -219,8 +215,7 @@ typedef struct ns_options {
     uint64_t reserved[8]; /* zero; anything else is NS_INVALID */
 } ns_options;
 
-/* ---- database
- * ----------------------------------------------------------------------------------------- */
+/* ---- database ---- */
 
 /* Opens the database at path, creating it if absent, and recovers it if the last user did not close
  * it. The handle holds the file against other handles and processes until it is closed.
@@ -286,8 +281,8 @@ typedef struct ns_db_stats_t {
     uint64_t recovered_txns, recovery_us; /* by the open that made this handle */
 } ns_db_stats_t;
 
-/* out_size = sizeof(ns_db_stats_t) of the caller; older callers get a prefix. NS_INVALID. Walks the
- * newest tree's branch pages for tree_bytes: O(pages / fan-out). */
+/* out_size = sizeof(ns_db_stats_t) of the caller; older callers get a prefix. NS_INVALID,
+ * NS_NOMEM, NS_CORRUPT, NS_IO. Reads the catalogue: O(keyspaces). */
 NS_API ns_status ns_db_stats(ns_db *db, ns_db_stats_t *out, size_t out_size);
 
 /* What ns_db_verify says: each finding, and at the end one line of figures with status NS_OK. */
@@ -314,8 +309,7 @@ NS_API NS_MUST_USE ns_status ns_db_backup(ns_db *db, const char *path,
 /* Online compaction in small steps. NS_UNSUPPORTED in this version. */
 NS_API NS_MUST_USE ns_status ns_db_compact(ns_db *db, uint64_t budget_pages, uint64_t *freed_out);
 
-/* ---- transactions
- * ------------------------------------------------------------------------------------- */
+/* ---- transactions ---- */
 
 /* Begins a transaction. NS_READ never waits. NS_WRITE waits for the writer's seat: NS_BUSY after
  * busy_timeout_ms; the detail says who holds it and for how long; at once if this thread holds it
@@ -361,8 +355,7 @@ NS_API NS_MUST_USE ns_status ns_txn_note(ns_txn *txn, ns_slice note);
 NS_API NS_MUST_USE ns_status ns_txn_savepoint(ns_txn *txn, uint32_t *savepoint_out);
 NS_API NS_MUST_USE ns_status ns_txn_rollback_to(ns_txn *txn, uint32_t savepoint);
 
-/* ---- reading and changing
- * ----------------------------------------------------------------------------- */
+/* ---- reading and changing ---- */
 
 /* Limits: keys 1 to 1024 bytes (more at larger pages: a quarter of the page), values 0 to 4 GiB -
  * 1. */
@@ -415,8 +408,7 @@ NS_API NS_MUST_USE ns_status ns_txn_keyspace_list(ns_txn *txn, ns_keyspace_fn ea
  * equal hash, on any machine, however it came about. Reads everything: O(data). */
 NS_API NS_MUST_USE ns_status ns_txn_state_hash(ns_txn *txn, uint8_t hash_out[16]);
 
-/* ---- cursors
- * ------------------------------------------------------------------------------------------ */
+/* ---- cursors ---- */
 
 /* A cursor stands on an entry, before the first, or past the last; new ones stand before the first.
  * Ending the transaction detaches its cursors (every call on them is NS_INVALID); close is still

@@ -71,8 +71,7 @@ struct ns_db {
     uint64_t poison; /* atomic: ns_status, 0 = none */
     char poison_text[NS__POISON_TEXT_BYTES];
     uint64_t fork_count;
-    uint64_t
-        checkpoint_failed_at; /* atomic: log end at which the last automatic checkpoint failed */
+    uint64_t checkpoint_failed_at; /* atomic: log end when the last automatic one failed */
     uint64_t log_readers;     /* atomic: open ns_log */
     uint64_t cursors;         /* atomic: not closed, attached or not */
     bool is_opened_clean;     /* nothing to replay or settle */
