@@ -10,6 +10,7 @@
 #define NS_DB_DB_H
 
 #include <pthread.h>
+#include <time.h>
 #include "base/assert.h"
 #include "base/marks.h"
 #include "base/arena.h"
@@ -72,10 +73,10 @@ struct ns_db {
     char poison_text[NS__POISON_TEXT_BYTES];
     uint64_t fork_count;
     uint64_t checkpoint_failed_at; /* atomic: log end when the last automatic one failed */
-    uint64_t log_readers;     /* atomic: open ns_log */
-    uint64_t cursors;         /* atomic: not closed, attached or not */
-    bool is_opened_clean;     /* nothing to replay or settle */
-    bool was_closed;          /* the log map says that the last user closed it */
+    uint64_t log_readers;          /* atomic: open ns_log */
+    uint64_t cursors;              /* atomic: not closed, attached or not */
+    bool is_opened_clean;          /* nothing to replay or settle */
+    bool was_closed;               /* the log map says that the last user closed it */
     /* counters, atomic */
     uint64_t commits, gets, puts, checkpoints;
     uint64_t recovered_txns, recovery_us;
@@ -111,6 +112,8 @@ void ns__seat_deinit(struct ns__seat *seat);
 ns_status ns__seat_take(struct ns_db *db, uint32_t timeout_ms);
 void ns__seat_give(struct ns_db *db);
 bool ns__seat_is_mine(struct ns_db *db);
+/* The monotonic time that many milliseconds from now, for pthread_cond_timedwait. */
+struct timespec ns__deadline(uint32_t timeout_ms);
 
 /* ---- health.c ---- */
 /* NS_OK, or why this handle must not write: NS_POISONED, NS_INTERNAL, NS_READONLY. */

@@ -1,7 +1,6 @@
 /* seat.c: the writer's seat: one at a time, first come, first served, with a bounded wait that says
  * who is in it. */
 #include <errno.h>
-#include <time.h>
 #include "db/db.h"
 
 struct ns__seat_waiter {
@@ -57,7 +56,7 @@ static void leave_queue(struct ns__seat *seat, struct ns__seat_waiter *waiter)
     if (seat->last == waiter) seat->last = before;
 }
 
-static struct timespec deadline_of(uint32_t timeout_ms)
+struct timespec ns__deadline(uint32_t timeout_ms)
 {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
@@ -72,7 +71,7 @@ static struct timespec deadline_of(uint32_t timeout_ms)
 
 static bool wait_granted(struct ns__seat *seat, struct ns__seat_waiter *waiter, uint32_t timeout_ms)
 {
-    struct timespec deadline = deadline_of(timeout_ms);
+    struct timespec deadline = ns__deadline(timeout_ms);
     int result = 0;
     while (!waiter->is_granted && result != ETIMEDOUT) {
         result = timeout_ms == UINT32_MAX

@@ -1,7 +1,6 @@
 /* stream.c: the commit stream (northstar/log.h): reading records in order, waiting for more,
  * applying them elsewhere. */
 #include <errno.h>
-#include <time.h>
 #include "db/db.h"
 
 struct ns_log {
@@ -171,19 +170,6 @@ ns_status ns_log_next(ns_log *log, struct ns_commit *commit_out)
     return NS_OK;
 }
 
-static struct timespec deadline_of(uint32_t timeout_ms)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += timeout_ms / 1000;
-    at.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
-    if (at.tv_nsec >= 1000000000L) {
-        at.tv_nsec -= 1000000000L;
-        at.tv_sec++;
-    }
-    return at;
-}
-
 /* Is a record with id next_txn there? A snapshot's id says so, if the log is durable up to it. */
 static bool has_more(ns_log *log)
 {
@@ -198,7 +184,7 @@ ns_status ns_log_wait(ns_log *log, uint32_t timeout_ms)
 {
     NS_TRY(usable(log));
     ns_db *db = log->db;
-    struct timespec deadline = deadline_of(timeout_ms);
+    struct timespec deadline = ns__deadline(timeout_ms);
     int result = 0;
     pthread_mutex_lock(&db->durable_lock);
     bool is_there = has_more(log);

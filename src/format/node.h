@@ -427,6 +427,14 @@ int ns__node_separator_compare(const uint8_t *node, uint32_t index, ns_slice key
 
 /* ---- validation ---- */
 
+/* Frames carry what their last use left between the arrays and the cells; a file does not. */
+static inline void ns__node_zero_gap(uint8_t *node)
+{
+    uint32_t end = ns__node_arrays_end(node), heap = ns__load32(node + NS__NODE_HEAP);
+    NS_ASSERT(end <= heap);
+    memset(node + end, 0, heap - end);
+}
+
 /* Is this page, found at any place, a node of page_size that the accessors (and btree's) can read
  * without leaving it? Checks type, level, counts, all offsets, cells and sizes; that references
  * name a file page when from_file; that separators and keys respect the limits; that heads are in

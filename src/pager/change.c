@@ -141,18 +141,6 @@ ns_status ns__change_node_new(struct ns__change *change, uint8_t **node_out)
 
 /* ---- spilling ---- */
 
-static void zero_gap(uint8_t *node)
-{
-    uint32_t count = ns__node_count(node);
-    uint32_t end =
-        ns__node_has_refs(node)
-            ? ns__node_refs_offset(node) + 14 * count
-            : NS__NODE_HEADER_BYTES + ((ns__node_prefix_bytes(node) + 7u) & ~7u) + 6 * count;
-    uint32_t heap = ns__load32(node + NS__NODE_HEAP);
-    NS_ASSERT(end <= heap);
-    memset(node + end, 0, heap - end);
-}
-
 /* Writes a node whose references all name file pages to a fresh page. */
 static ns_status write_node(struct ns__change *change, uint8_t *node, uint64_t *ref_out)
 {
@@ -162,7 +150,7 @@ static ns_status write_node(struct ns__change *change, uint8_t *node, uint64_t *
     NS_TRY(list_reserve(pager->alloc, &change->born_pages, 2));
     NS_TRY(ns__space_take(&pager->space, 1, change->use_reserve, &page));
     NS_TRY(push_run(change, &change->born_pages, page, 1));
-    zero_gap(node);
+    ns__node_zero_gap(node);
     ns__store64(node + NS__NODE_BIRTH, change->generation);
     uint64_t checksum = ns__page_checksum(node, page_size, ns__page_seed(pager->file.uuid, page));
     ns__store64(node + NS__NODE_CHECKSUM, checksum);

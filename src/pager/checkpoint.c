@@ -181,18 +181,6 @@ static void swing_image(struct ns__pager *pager, uint8_t *image)
     }
 }
 
-static void zero_gap(uint8_t *image)
-{
-    uint32_t count = ns__node_count(image);
-    uint32_t end =
-        ns__node_has_refs(image)
-            ? ns__node_refs_offset(image) + 14 * count
-            : NS__NODE_HEADER_BYTES + ((ns__node_prefix_bytes(image) + 7u) & ~7u) + 6 * count;
-    uint32_t heap = ns__load32(image + NS__NODE_HEAP);
-    NS_ASSERT(end <= heap);
-    memset(image + end, 0, heap - end);
-}
-
 static void make_image(struct ns__pager *pager, uint64_t generation, uint64_t frame, uint64_t page,
                        uint8_t *image)
 {
@@ -200,7 +188,7 @@ static void make_image(struct ns__pager *pager, uint64_t generation, uint64_t fr
     const uint8_t *node = frame_node(pager, frame);
     memcpy(image, node, page_size);
     swing_image(pager, image);
-    zero_gap(image);
+    ns__node_zero_gap(image);
     ns__store64(image + NS__NODE_BIRTH, generation);
     uint64_t checksum = ns__page_checksum(image, page_size, ns__page_seed(pager->file.uuid, page));
     ns__store64(image + NS__NODE_CHECKSUM, checksum);
