@@ -19,6 +19,7 @@ struct habits {
     uint64_t keyspaces;
     uint64_t txn_steps; /* mean */
     uint64_t fill_max;
+    uint64_t cursor; /* of the present burst of cursor steps */
     bool has_huge_values;
     bool in_write;
 };
@@ -286,7 +287,7 @@ static void set_changes(struct habits *habits, struct history_step *step)
 static void set_cursor(struct habits *habits, struct history_step *step)
 {
     uint64_t *p = step->p;
-    p[0] = below(habits, 6);
+    p[0] = habits->cursor;
     switch ((unsigned)step->kind) {
     case STEP_cursor_open:
         p[1] = a_viewer(habits);
@@ -408,6 +409,22 @@ static enum history_kind draw_kind(struct habits *habits)
     return (enum history_kind)kind;
 }
 
+/* Cursor steps come in bursts on one cursor, so that moves follow upon moves, bounds and changes. */
+static void emit_cursor_burst(struct habits *habits, enum history_kind kind)
+{
+    static const enum history_kind moves[] = {
+        STEP_cursor_next,        STEP_cursor_next,   STEP_cursor_next,  STEP_cursor_prev,
+        STEP_cursor_prev,        STEP_cursor_prev,   STEP_cursor_seek,  STEP_cursor_seek_exact,
+        STEP_cursor_seek_before, STEP_cursor_last,   STEP_cursor_first, STEP_cursor_del,
+        STEP_cursor_put,         STEP_cursor_bounds, STEP_put};
+    habits->cursor = below(habits, 6);
+    if (one_in(habits, 3)) emit(habits, STEP_cursor_open);
+    emit(habits, kind);
+    for (uint64_t more = below(habits, 6); more > 0; more--) {
+        emit(habits, moves[below(habits, sizeof moves / sizeof moves[0])]);
+    }
+}
+
 void history_generate(struct history *history, uint64_t seed, size_t step_count)
 {
     struct habits habits;
@@ -426,7 +443,11 @@ void history_generate(struct history *history, uint64_t seed, size_t step_count)
         if (kind == STEP_checkpoint && habits.in_write && !one_in(&habits, 8)) {
             emit(&habits, STEP_commit);
         }
-        emit(&habits, kind);
+        if (is_cursor_step(kind)) {
+            emit_cursor_burst(&habits, kind);
+        } else {
+            emit(&habits, kind);
+        }
         if (habits.in_write && one_in(&habits, 1 + habits.txn_steps)) emit(&habits, STEP_commit);
     }
 }
