@@ -101,6 +101,8 @@ struct ns_vfs {
 
     /* ---- time and chance ---- */
     int64_t (*unix_us)(void *ctx);
+    int64_t (*coarse_unix_us)(
+        void *ctx); /* may lag by some milliseconds, and costs next to nothing */
     uint64_t (*monotonic_ns)(void *ctx);
     ns_status (*entropy)(void *ctx, void *out, size_t size);
 };

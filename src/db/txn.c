@@ -43,11 +43,14 @@ static void start(ns_txn *txn, ns_txn_mode mode)
     txn->state = NS__TXN_ACTIVE;
 }
 
+/* Since when it is open, for ns_db_readers; and the time that a commit will carry. */
 static void note_time(ns_txn *txn)
 {
-    int64_t now = txn->db->vfs->unix_us(txn->db->vfs->ctx);
+    const struct ns_vfs *vfs = txn->db->vfs;
+    bool is_write = txn->mode == NS_WRITE;
+    int64_t now = is_write ? vfs->unix_us(vfs->ctx) : vfs->coarse_unix_us(vfs->ctx);
     ns__atomic_store_relaxed(&txn->slot->since_us, (uint64_t)now);
-    if (txn->mode == NS_WRITE && now > txn->commit_us) txn->commit_us = now;
+    if (is_write && now > txn->commit_us) txn->commit_us = now;
 }
 
 static ns_status begin_write(ns_db *db, ns_txn **txn_out)

@@ -526,6 +526,14 @@ static int64_t mem_unix_us(void *ctx)
     return FAKE_EPOCH_US + (int64_t)ns__atomic_add(&mem->ticks, 1);
 }
 
+/* In fake time it is the same clock, but looking at it does not move it. */
+static int64_t mem_coarse_unix_us(void *ctx)
+{
+    struct ns__mem *mem = ctx;
+    if (!fakes_time(mem)) return ns__vfs_posix.coarse_unix_us(NULL);
+    return FAKE_EPOCH_US + (int64_t)ns__atomic_load_relaxed(&mem->ticks);
+}
+
 static uint64_t mem_monotonic_ns(void *ctx)
 {
     struct ns__mem *mem = ctx;
@@ -569,6 +577,7 @@ const struct ns_vfs ns__mem_table = {
     .discard = mem_discard,
     .memory_bytes = mem_memory_bytes,
     .unix_us = mem_unix_us,
+    .coarse_unix_us = mem_coarse_unix_us,
     .monotonic_ns = mem_monotonic_ns,
     .entropy = mem_entropy,
 };

@@ -668,6 +668,18 @@ static int64_t posix_unix_us(void *ctx)
     return (int64_t)now.tv_sec * 1000000 + (int64_t)now.tv_nsec / 1000;
 }
 
+static int64_t posix_coarse_unix_us(void *ctx)
+{
+#if defined(CLOCK_REALTIME_COARSE)
+    (void)ctx;
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000000 + (int64_t)now.tv_nsec / 1000;
+#else
+    return posix_unix_us(ctx);
+#endif
+}
+
 static uint64_t posix_monotonic_ns(void *ctx)
 {
     (void)ctx;
@@ -720,6 +732,7 @@ const struct ns_vfs ns__vfs_posix = {
     .discard = posix_discard,
     .memory_bytes = posix_memory_bytes,
     .unix_us = posix_unix_us,
+    .coarse_unix_us = posix_coarse_unix_us,
     .monotonic_ns = posix_monotonic_ns,
     .entropy = posix_entropy,
 };
