@@ -409,7 +409,7 @@ static enum history_kind draw_kind(struct habits *habits)
     return (enum history_kind)kind;
 }
 
-/* Cursor steps come in bursts on one cursor, so that moves follow upon moves, bounds and changes. */
+/* Cursor steps come in bursts on one cursor: moves follow upon moves, bounds and changes. */
 static void emit_cursor_burst(struct habits *habits, enum history_kind kind)
 {
     static const enum history_kind moves[] = {
