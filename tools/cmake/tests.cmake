@@ -99,7 +99,8 @@ if(NORTHSTAR_COVERAGE)
     find_program(GCOVR gcovr)
     if(GCOVR)
         add_custom_target(coverage_report
-            COMMAND "${GCOVR}" --root "${PROJECT_SOURCE_DIR}" --filter "${PROJECT_SOURCE_DIR}/src/" --print-summary
+            COMMAND "${GCOVR}" --root "${PROJECT_SOURCE_DIR}"
+                --filter "${PROJECT_SOURCE_DIR}/src/" --print-summary
                 "${PROJECT_BINARY_DIR}"
             WORKING_DIRECTORY "${PROJECT_BINARY_DIR}" VERBATIM)
     endif()
