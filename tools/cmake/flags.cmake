@@ -37,7 +37,7 @@ if(NORTHSTAR_FUZZ)
     target_compile_options(northstar_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(NORTHSTAR_COVERAGE)
-    target_compile_options(northstar_flags INTERFACE --coverage)
+    target_compile_options(northstar_flags INTERFACE --coverage -fprofile-update=atomic)
     target_link_options(northstar_flags INTERFACE --coverage)
 endif()
 
