@@ -100,7 +100,7 @@ if(NORTHSTAR_COVERAGE)
     if(GCOVR)
         add_custom_target(coverage_report
             COMMAND "${GCOVR}" --root "${PROJECT_SOURCE_DIR}"
-                --filter "${PROJECT_SOURCE_DIR}/src/" --print-summary
+                --filter "${PROJECT_SOURCE_DIR}/src/" --gcov-ignore-parse-errors --print-summary
                 "${PROJECT_BINARY_DIR}"
             WORKING_DIRECTORY "${PROJECT_BINARY_DIR}" VERBATIM)
     endif()
