@@ -3,7 +3,7 @@
  *
  * A checkpoint is due when the log has grown by checkpoint_bytes since the last one, or when half
  * of the frames are dirty. The helper also prepares log extents ahead of need. With NS_NO_THREADS
- * all of it happens inside commits. If the helper falls behind by another checkpoint_bytes,
+ * all of it happens inside commits. If the helper falls behind by half of checkpoint_bytes,
  * committers wait for it: recovery stays bounded. */
 #include "db/db.h"
 
@@ -163,7 +163,7 @@ static bool log_is_short(struct ns_db *db)
 
 void ns__db_after_commit(struct ns_db *db)
 {
-    bool is_behind = log_since_checkpoint(db) >= 2 * db->options.checkpoint_bytes;
+    bool is_behind = log_since_checkpoint(db) >= db->options.checkpoint_bytes / 2 * 3;
     if (!db->helper.is_running || is_behind) {
         run_if_due(db);
         return;

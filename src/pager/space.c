@@ -22,7 +22,7 @@
 
 #define GROW_PAGES_MIN 32u
 #define GROW_BYTES_MAX (UINT64_C(64) << 20)
-#define RESERVE_PAGES 128u
+#define RESERVE_PAGES 96u
 #define SOME_PAGES                                                                                 \
     8u /* a run worth a write of its own: low holes are filled before the file grows */
 #define LOADS_PER_TAKE 4u
@@ -275,7 +275,7 @@ static ns_status grow_to(struct ns__space *space, uint64_t pages)
 static ns_status grow_by(struct ns__space *space, uint64_t pages)
 {
     uint32_t page_size = space->file->page_size;
-    uint64_t step = space->file_pages / 16;
+    uint64_t step = space->file_pages / 32;
     if (step < GROW_PAGES_MIN) step = GROW_PAGES_MIN;
     if (step > GROW_BYTES_MAX / page_size) step = GROW_BYTES_MAX / page_size;
     uint64_t least = space->file_pages + pages;
