@@ -28,16 +28,8 @@ static void finish(struct ns_db *db, struct ns__checkpoint *checkpoint)
         newest.generation++;
         ns__snapshots_publish(&db->snapshots, &newest);
     }
-    uint32_t count = ns__snapshots_held(&db->snapshots, db->held);
-    ns__pager_reclaim(db->pager, db->held, count);
+    ns__db_reclaim(db);
     pthread_mutex_unlock(&db->head);
-}
-
-static void wake_log_readers(struct ns_db *db)
-{
-    pthread_mutex_lock(&db->durable_lock);
-    pthread_cond_broadcast(&db->durable_moved);
-    pthread_mutex_unlock(&db->durable_lock);
 }
 
 /* Head lock. */
@@ -59,7 +51,7 @@ static ns_status write_and_finish(struct ns_db *db, struct ns__checkpoint *check
     ns__log_set_durable(db->log, checkpoint->root.log_end);
     finish(db, checkpoint);
     ns__atomic_add(&db->checkpoints, 1);
-    wake_log_readers(db);
+    ns__db_wake_log_readers(db);
     if (db->fields->history != NS_HISTORY_NONE) return NS_OK;
     return ns__log_trim(db->log, db->fields->floor_log);
 }
@@ -73,7 +65,7 @@ static ns_status with_slot(struct ns_db *db, struct ns__slot *slot, bool is_forc
     ns_status status = begin(db, slot, is_forced, &checkpoint, &is_idle);
     pthread_mutex_unlock(&db->head);
     if (status == NS_OK && is_idle) return NS_OK;
-    uint64_t pages = checkpoint.frame_count, txn_id = checkpoint.root.txn_id;
+    uint64_t pages = checkpoint.frames.count, txn_id = checkpoint.root.txn_id;
     if (status == NS_OK) status = write_and_finish(db, &checkpoint);
     ns__checkpoint_deinit(db->pager, &checkpoint);
     if (status != NS_OK) return status;
@@ -89,8 +81,7 @@ static ns_status with_lock(struct ns_db *db, bool is_forced)
     ns_status status = with_slot(db, slot, is_forced);
     ns__slot_free(slot);
     pthread_mutex_lock(&db->head); /* what only this slot still held */
-    uint32_t count = ns__snapshots_held(&db->snapshots, db->held);
-    ns__pager_reclaim(db->pager, db->held, count);
+    ns__db_reclaim(db);
     pthread_mutex_unlock(&db->head);
     return status;
 }
@@ -109,40 +100,35 @@ ns_status ns__db_run_checkpoint(struct ns_db *db, bool is_forced)
 
 /* ---- when ---- */
 
-static uint64_t log_since_checkpoint(struct ns_db *db)
-{
-    uint64_t end = ns__log_end(db->log);
-    pthread_mutex_lock(&db->head);
-    uint64_t replay = db->pager->meta->log_replay;
-    pthread_mutex_unlock(&db->head);
-    return end > replay ? end - replay : 0;
-}
-
-static bool frames_are_dirty(struct ns_db *db)
-{
-    pthread_mutex_lock(&db->head);
-    bool is_half = db->pager->dirty * 2 > db->pager->frame_limit;
-    pthread_mutex_unlock(&db->head);
-    return is_half;
-}
-
 /* After a failed attempt the next one waits until the log has grown by another sixteenth of the
  * interval. */
-static bool just_failed(struct ns_db *db)
+static bool just_failed(struct ns_db *db, uint64_t log_end)
 {
     uint64_t at = ns__atomic_load(&db->checkpoint_failed_at);
-    return at != 0 && ns__log_end(db->log) < at + db->options.checkpoint_bytes / 16;
+    return at != 0 && log_end < at + db->options.checkpoint_bytes / 16;
 }
 
-bool ns__db_wants_checkpoint(struct ns_db *db)
+/* Is a checkpoint due; and is it late by half an interval? */
+struct due {
+    bool is_due, is_late;
+};
+
+static struct due look(struct ns_db *db)
 {
-    if (just_failed(db)) return false;
-    return log_since_checkpoint(db) >= db->options.checkpoint_bytes || frames_are_dirty(db);
+    uint64_t end = ns__log_end(db->log), interval = db->options.checkpoint_bytes;
+    pthread_mutex_lock(&db->head);
+    uint64_t replay = db->pager->meta->log_replay;
+    bool is_half_dirty = db->pager->dirty * 2 > db->pager->frame_limit;
+    pthread_mutex_unlock(&db->head);
+    uint64_t grown = end > replay ? end - replay : 0;
+    return (struct due){
+        .is_due = !just_failed(db, end) && (grown >= interval || is_half_dirty),
+        .is_late = grown >= interval / 2 * 3,
+    };
 }
 
-static void run_if_due(struct ns_db *db)
+static void run_automatically(struct ns_db *db)
 {
-    if (!ns__db_wants_checkpoint(db)) return;
     struct ns__error_saved saved; /* the caller's own result is what its detail is about */
     ns__error_save(&saved);
     ns_status status = ns__db_run_checkpoint(db, false);
@@ -163,12 +149,12 @@ static bool log_is_short(struct ns_db *db)
 
 void ns__db_after_commit(struct ns_db *db)
 {
-    bool is_behind = log_since_checkpoint(db) >= db->options.checkpoint_bytes / 2 * 3;
-    if (!db->helper.is_running || is_behind) {
-        run_if_due(db);
+    struct due due = look(db);
+    if (!db->helper.is_running || due.is_late) {
+        if (due.is_due) run_automatically(db);
         return;
     }
-    if (!ns__db_wants_checkpoint(db) && !log_is_short(db)) return;
+    if (!due.is_due && !log_is_short(db)) return;
     pthread_mutex_lock(&db->helper.lock);
     if (!db->helper.is_asked) {
         db->helper.is_asked = true;
@@ -201,7 +187,7 @@ static void *helper_main(void *argument)
         helper->is_asked = false;
         pthread_mutex_unlock(&helper->lock);
         prepare_log(db);
-        run_if_due(db);
+        if (look(db).is_due) run_automatically(db);
         pthread_mutex_lock(&helper->lock);
     }
     pthread_mutex_unlock(&helper->lock);

@@ -46,11 +46,17 @@ static bool only_deletes(ns_slice body)
     return true;
 }
 
-/* Step 6. Head lock. */
-static void reuse(struct ns_db *db)
+void ns__db_reclaim(struct ns_db *db)
 {
     uint32_t count = ns__snapshots_held(&db->snapshots, db->held);
     ns__pager_reclaim(db->pager, db->held, count);
+}
+
+void ns__db_wake_log_readers(struct ns_db *db)
+{
+    pthread_mutex_lock(&db->durable_lock);
+    pthread_cond_broadcast(&db->durable_moved);
+    pthread_mutex_unlock(&db->durable_lock);
 }
 
 static void set_root(struct ns__root *root, const struct ns__record *record, uint64_t log_end)
@@ -66,7 +72,7 @@ static void publish(struct ns_db *db, struct ns__change *change, const struct ns
 {
     ns__snapshots_publish(&db->snapshots, root);
     ns__change_publish(change);
-    reuse(db);
+    ns__db_reclaim(db); /* step 6 */
 }
 
 /* Step 4. NS_UNKNOWN once bytes may have reached the file. */
@@ -137,9 +143,7 @@ ns_status ns__db_commit(struct ns_db *db, struct ns__record *record)
     }
     if (status != NS_OK) return status;
     ns__atomic_add(&db->commits, 1);
-    pthread_mutex_lock(&db->durable_lock);
-    pthread_cond_broadcast(&db->durable_moved);
-    pthread_mutex_unlock(&db->durable_lock);
+    ns__db_wake_log_readers(db);
     return NS_OK;
 }
 

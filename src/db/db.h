@@ -143,12 +143,15 @@ ns_status ns__locate(const struct ns_vfs *vfs, struct ns_vfs_file *handle, struc
 ns_status ns__db_commit(struct ns_db *db, struct ns__record *record);
 /* Applies a record that is in the log already (recovery). */
 ns_status ns__db_replay(struct ns_db *db, const struct ns__record *record, uint64_t log_end);
+/* Reuses what no snapshot reaches any more. Head lock. */
+void ns__db_reclaim(struct ns_db *db);
+/* Something became durable and visible: whoever waits in ns_log_wait looks again. */
+void ns__db_wake_log_readers(struct ns_db *db);
 bool ns__db_grow_record(struct ns_db *db, uint64_t bytes);
 
 /* ---- checkpointing.c ---- */
 /* Forced: even if nothing changed (it frees what only the older meta holds). */
 ns_status ns__db_run_checkpoint(struct ns_db *db, bool is_forced);
-bool ns__db_wants_checkpoint(struct ns_db *db);
 /* After a commit, without any lock: lets the helper do what is due, or does it here. */
 void ns__db_after_commit(struct ns_db *db);
 ns_status ns__helper_start(struct ns_db *db);

@@ -200,11 +200,7 @@ static ns_status replay_one(struct ns_db *db, const struct ns__record *record, u
 {
     struct ns__root newest;
     ns__snapshots_newest(&db->snapshots, &newest);
-    uint8_t header[NS__RECORD_BYTES];
-    struct ns__record again = *record;
-    ns__record_encode(&again, newest.chain, header);
-    if (record->txn_id != newest.txn_id + 1 ||
-        memcmp(again.chain, record->chain, sizeof again.chain) != 0) {
+    if (record->txn_id != newest.txn_id + 1 || !ns__record_continues(record, newest.chain)) {
         return ns__error(NS_CORRUPT,
                          "record %llu does not continue the chain after transaction %llu",
                          (unsigned long long)record->txn_id, (unsigned long long)newest.txn_id);

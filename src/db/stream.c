@@ -205,10 +205,7 @@ ns_status ns_log_wait(ns_log *log, uint32_t timeout_ms)
 /* The record names the chain value after it; ours must come out the same. */
 static ns_status check_chain(const struct ns__record *record, const struct ns__root *newest)
 {
-    struct ns__record again = *record;
-    uint8_t header[NS__RECORD_BYTES];
-    ns__record_encode(&again, newest->chain, header);
-    if (memcmp(again.chain, record->chain, sizeof again.chain) == 0) return NS_OK;
+    if (ns__record_continues(record, newest->chain)) return NS_OK;
     return ns__error(NS_CONFLICT,
                      "record %llu does not continue this database's chain: the histories differ, "
                      "or the record is damaged",

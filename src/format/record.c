@@ -97,6 +97,14 @@ static ns_status check_header(const uint8_t *header, size_t available)
     return NS_OK;
 }
 
+bool ns__record_continues(const struct ns__record *record, const uint8_t previous[NS__CHAIN_BYTES])
+{
+    struct ns__record again = *record;
+    uint8_t header[NS__RECORD_BYTES];
+    ns__record_encode(&again, previous, header);
+    return memcmp(again.chain, record->chain, sizeof again.chain) == 0;
+}
+
 ns_status ns__record_decode(ns_slice bytes, const uint8_t *previous, struct ns__record *record_out)
 {
     memset(record_out, 0, sizeof *record_out);

@@ -26,6 +26,9 @@ static inline uint64_t ns__record_padded(uint64_t size)
 void ns__record_encode(struct ns__record *record, const uint8_t previous[NS__CHAIN_BYTES],
                        uint8_t header_out[NS__RECORD_BYTES]);
 
+/* Is the chain value that the record carries the one that follows from previous? */
+bool ns__record_continues(const struct ns__record *record, const uint8_t previous[NS__CHAIN_BYTES]);
+
 /* Parses the record at the start of bytes (which may go on behind it). Views point into bytes.
  * previous NULL: the chain is not checked. Checks sizes and magic, not the body. NS_OK or
  * NS_CORRUPT (detail set). */

@@ -18,7 +18,7 @@
 
 /* ---- lists ---- */
 
-static ns_status list_reserve(struct ns__alloc *alloc, struct ns__number_list *list, uint64_t more)
+ns_status ns__numbers_reserve(struct ns__alloc *alloc, struct ns__number_list *list, uint64_t more)
 {
     if (list->capacity - list->count >= more) return NS_OK;
     uint64_t capacity = list->capacity < 64 ? 64 : list->capacity;
@@ -32,9 +32,15 @@ static ns_status list_reserve(struct ns__alloc *alloc, struct ns__number_list *l
     return NS_OK;
 }
 
+void ns__numbers_free(struct ns__alloc *alloc, struct ns__number_list *list)
+{
+    ns__alloc_release(alloc, list->numbers, list->capacity * sizeof *list->numbers);
+    *list = (struct ns__number_list){0};
+}
+
 static ns_status push(struct ns__change *change, struct ns__number_list *list, uint64_t number)
 {
-    NS_TRY(list_reserve(change->pager->alloc, list, 1));
+    NS_TRY(ns__numbers_reserve(change->pager->alloc, list, 1));
     list->numbers[list->count++] = number;
     return NS_OK;
 }
@@ -42,7 +48,7 @@ static ns_status push(struct ns__change *change, struct ns__number_list *list, u
 static ns_status push_run(struct ns__change *change, struct ns__number_list *list, uint64_t page,
                           uint64_t pages)
 {
-    NS_TRY(list_reserve(change->pager->alloc, list, 2));
+    NS_TRY(ns__numbers_reserve(change->pager->alloc, list, 2));
     list->numbers[list->count++] = page;
     list->numbers[list->count++] = pages;
     return NS_OK;
@@ -77,11 +83,6 @@ static void frame_give(struct ns__pager *pager, uint64_t frame)
 {
     NS_ASSERT(frame > 0 && frame < pager->frame_top);
     pager->free_frames[pager->free_frame_count++] = (uint32_t)frame;
-}
-
-static uint8_t *frame_node(struct ns__pager *pager, uint64_t frame)
-{
-    return pager->arena + (frame << pager->pages.page_shift);
 }
 
 /* ---- the change ---- */
@@ -130,12 +131,12 @@ ns_status ns__change_node_new(struct ns__change *change, uint8_t **node_out)
     struct ns__pager *pager = change->pager;
     *node_out = NULL;
     if (change->filling == 0 && ns__pager_frames_left(pager) > pager->spill_floor) {
-        NS_TRY(list_reserve(pager->alloc, &change->born_frames, 1));
+        NS_TRY(ns__numbers_reserve(pager->alloc, &change->born_frames, 1));
         change->filling = frame_take(pager);
     }
     change->is_spilling = change->filling == 0;
     if (change->is_spilling) return spill_buffer(pager, 0, node_out);
-    *node_out = frame_node(pager, change->filling);
+    *node_out = ns__pager_frame(pager, change->filling);
     return NS_OK;
 }
 
@@ -147,7 +148,7 @@ static ns_status write_node(struct ns__change *change, uint8_t *node, uint64_t *
     struct ns__pager *pager = change->pager;
     uint32_t page_size = pager->pages.page_size;
     uint64_t page;
-    NS_TRY(list_reserve(pager->alloc, &change->born_pages, 2));
+    NS_TRY(ns__numbers_reserve(pager->alloc, &change->born_pages, 2));
     NS_TRY(ns__space_take(&pager->space, 1, change->use_reserve, &page));
     NS_TRY(push_run(change, &change->born_pages, page, 1));
     ns__node_zero_gap(node);
@@ -171,7 +172,8 @@ static ns_status spill_frame(struct ns__change *change, uint64_t ref, uint32_t d
 {
     uint8_t *buffer;
     NS_TRY(spill_buffer(change->pager, depth, &buffer));
-    memcpy(buffer, frame_node(change->pager, ns__ref_number(ref)), change->pager->pages.page_size);
+    memcpy(buffer, ns__pager_frame(change->pager, ns__ref_number(ref)),
+           change->pager->pages.page_size);
     NS_TRY(spill_children(change, buffer, depth));
     NS_TRY(write_node(change, buffer, ref_out));
     return ns__change_node_drop(change, ref);
@@ -200,7 +202,7 @@ ns_status ns__change_node_finish(struct ns__change *change, uint8_t *node, uint6
         NS_TRY(spill_children(change, node, 0));
         return write_node(change, node, ref_out);
     }
-    NS_ASSERT(change->filling != 0 && node == frame_node(pager, change->filling));
+    NS_ASSERT(change->filling != 0 && node == ns__pager_frame(pager, change->filling));
     ns__store64(node + NS__NODE_CHECKSUM, 0);
     ns__store64(node + NS__NODE_BIRTH, change->generation);
     NS_ASSERT_SLOW(ns__node_invalid(node, pager->pages.page_size, false) == NULL);
@@ -297,7 +299,7 @@ ns_status ns__change_run_write(struct ns__change *change, ns_slice value, struct
     uint32_t page_size = pager->pages.page_size;
     uint64_t pages = ns__pages_of(value.size, page_size), page;
     *run_out = (struct ns__run){0};
-    NS_TRY(list_reserve(pager->alloc, &change->born_pages, 2));
+    NS_TRY(ns__numbers_reserve(pager->alloc, &change->born_pages, 2));
     NS_TRY(ns__space_take(&pager->space, pages, change->use_reserve, &page));
     NS_TRY(push_run(change, &change->born_pages, page, pages));
     ns__space_note_write(&pager->space, page);

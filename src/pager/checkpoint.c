@@ -21,26 +21,6 @@
 
 #define STAGING_BYTES (UINT64_C(1) << 20)
 
-static ns_status append(struct ns__pager *pager, uint64_t **list, uint64_t *count,
-                        uint64_t *capacity, uint64_t number)
-{
-    if (*count == *capacity) {
-        uint64_t larger = *capacity < 256 ? 256 : *capacity * 2;
-        uint64_t *numbers = ns__alloc_resize(pager->alloc, *list, *capacity * sizeof **list,
-                                             larger * sizeof **list);
-        if (numbers == NULL) return NS_NOMEM;
-        *list = numbers;
-        *capacity = larger;
-    }
-    (*list)[(*count)++] = number;
-    return NS_OK;
-}
-
-static uint8_t *frame_node(struct ns__pager *pager, uint64_t frame)
-{
-    return pager->arena + (frame << pager->pages.page_shift);
-}
-
 /* ---- 1. which frames ---- */
 
 static ns_status collect(struct ns__pager *pager, struct ns__checkpoint *checkpoint, uint64_t ref,
@@ -48,7 +28,7 @@ static ns_status collect(struct ns__pager *pager, struct ns__checkpoint *checkpo
 {
     if (!ns__ref_is_frame(ref)) return NS_OK;
     if (depth > 2 * NS__LEVEL_MAX) return ns__error(NS_INTERNAL, "tree deeper than its limit");
-    const uint8_t *node = frame_node(pager, ns__ref_number(ref));
+    const uint8_t *node = ns__pager_frame(pager, ns__ref_number(ref));
     if (ns__node_has_refs(node)) {
         uint32_t count = ns__node_count(node);
         for (uint32_t i = 0; i < count; i++) {
@@ -56,8 +36,9 @@ static ns_status collect(struct ns__pager *pager, struct ns__checkpoint *checkpo
         }
     }
     NS_ASSERT(pager->infos[ns__ref_number(ref)].image_ref == 0);
-    return append(pager, &checkpoint->frames, &checkpoint->frame_count, &checkpoint->frame_capacity,
-                  ns__ref_number(ref));
+    NS_TRY(ns__numbers_reserve(pager->alloc, &checkpoint->frames, 1));
+    checkpoint->frames.numbers[checkpoint->frames.count++] = ns__ref_number(ref);
+    return NS_OK;
 }
 
 /* ---- 2. where ---- */
@@ -78,21 +59,21 @@ static void undo(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
 {
     if (ns__atomic_load(&pager->file.sync_failed) != 0) return; /* nothing is reused any more */
     for (uint64_t r = 0; r < checkpoint->live; r += 2) {
-        ns_status status =
-            ns__space_set_live(&pager->space, checkpoint->runs[r], checkpoint->runs[r + 1], false);
+        ns_status status = ns__space_set_live(&pager->space, checkpoint->runs.numbers[r],
+                                              checkpoint->runs.numbers[r + 1], false);
         (void)status; /* the ranges are loaded: it cannot fail */
     }
-    for (uint64_t r = 0; r < checkpoint->run_count; r += 2) {
-        ns__space_give(&pager->space, checkpoint->runs[r], checkpoint->runs[r + 1]);
+    for (uint64_t r = 0; r < checkpoint->runs.count; r += 2) {
+        ns__space_give(&pager->space, checkpoint->runs.numbers[r], checkpoint->runs.numbers[r + 1]);
     }
-    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
-        pager->infos[checkpoint->frames[i]].image_ref = 0;
-        pager->infos[checkpoint->frames[i]].is_placed = 0;
+    for (uint64_t i = 0; i < checkpoint->frames.count; i++) {
+        pager->infos[checkpoint->frames.numbers[i]].image_ref = 0;
+        pager->infos[checkpoint->frames.numbers[i]].is_placed = 0;
     }
     return_things(pager, checkpoint);
     pager->placed = 0;
     ns__pager_keep_promise(pager);
-    checkpoint->frame_count = checkpoint->run_count = checkpoint->live = 0;
+    checkpoint->frames.count = checkpoint->runs.count = checkpoint->live = 0;
 }
 
 /* As many promised pages as the newest root has frames, in few runs. */
@@ -101,13 +82,10 @@ static ns_status take_pages(struct ns__pager *pager, struct ns__checkpoint *chec
     uint64_t left = pager->dirty;
     while (left > 0) {
         uint64_t page, pages;
-        uint64_t *count = &checkpoint->run_count, *capacity = &checkpoint->run_capacity;
-        NS_TRY(append(pager, &checkpoint->runs, count, capacity, 0));
-        NS_TRY(append(pager, &checkpoint->runs, count, capacity, 0));
-        *count -= 2;
+        NS_TRY(ns__numbers_reserve(pager->alloc, &checkpoint->runs, 2));
         NS_TRY(ns__space_take_promised(&pager->space, left, &page, &pages));
-        checkpoint->runs[(*count)++] = page;
-        checkpoint->runs[(*count)++] = pages;
+        checkpoint->runs.numbers[checkpoint->runs.count++] = page;
+        checkpoint->runs.numbers[checkpoint->runs.count++] = pages;
         left -= pages;
     }
     return NS_OK;
@@ -130,19 +108,19 @@ static ns_status begin(struct ns__pager *pager, const struct ns__root *root,
 {
     NS_TRY(collect(pager, checkpoint, root->main.ref, 0));
     NS_TRY(collect(pager, checkpoint, root->catalogue.ref, 0));
-    NS_ASSERT(checkpoint->frame_count == pager->dirty);
-    if (checkpoint->frame_count != pager->dirty) {
+    NS_ASSERT(checkpoint->frames.count == pager->dirty);
+    if (checkpoint->frames.count != pager->dirty) {
         return ns__error(NS_INTERNAL, "the newest root has %llu frames, %llu are counted",
-                         (unsigned long long)checkpoint->frame_count,
+                         (unsigned long long)checkpoint->frames.count,
                          (unsigned long long)pager->dirty);
     }
     NS_TRY(set_things_aside(pager, checkpoint));
     NS_TRY(take_pages(pager, checkpoint));
-    pager->events_kept = checkpoint->frame_count;
-    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
-        pager->infos[checkpoint->frames[i]].is_placed = 1;
+    pager->events_kept = checkpoint->frames.count;
+    for (uint64_t i = 0; i < checkpoint->frames.count; i++) {
+        pager->infos[checkpoint->frames.numbers[i]].is_placed = 1;
     }
-    pager->placed = checkpoint->frame_count;
+    pager->placed = checkpoint->frames.count;
     ns__pager_keep_promise(pager);
     return NS_OK;
 }
@@ -155,7 +133,7 @@ ns_status ns__checkpoint_begin(struct ns__pager *pager, const struct ns__root *r
         return ns__error(NS_POISONED, "checkpoint refused: an earlier sync of the file failed");
     }
     NS_ASSERT(pager->placed == 0 && pager->events_kept == 0 && !pager->change.is_open);
-    *checkpoint = (struct ns__checkpoint){.generation = root->generation, .root = *root};
+    *checkpoint = (struct ns__checkpoint){.root = *root};
     checkpoint->next = ns__alloc_zeroed(pager->alloc, sizeof *checkpoint->next);
     ns_status status = checkpoint->next == NULL ? NS_NOMEM : begin(pager, root, checkpoint);
     if (status != NS_OK) {
@@ -185,7 +163,7 @@ static void make_image(struct ns__pager *pager, uint64_t generation, uint64_t fr
                        uint8_t *image)
 {
     uint32_t page_size = pager->pages.page_size;
-    const uint8_t *node = frame_node(pager, frame);
+    const uint8_t *node = ns__pager_frame(pager, frame);
     memcpy(image, node, page_size);
     swing_image(pager, image);
     ns__node_zero_gap(image);
@@ -198,18 +176,18 @@ static void make_image(struct ns__pager *pager, uint64_t generation, uint64_t fr
 static ns_status write_images(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
 {
     uint32_t page_size = pager->pages.page_size;
-    if (checkpoint->frame_count == 0) return NS_OK;
+    if (checkpoint->frames.count == 0) return NS_OK;
     uint8_t *staging = ns__alloc(pager->alloc, STAGING_BYTES);
     if (staging == NULL) return NS_NOMEM;
     uint64_t per_write = STAGING_BYTES / page_size, done = 0;
     ns_status status = NS_OK;
-    for (uint64_t r = 0; r < checkpoint->run_count && status == NS_OK; r += 2) {
-        uint64_t page = checkpoint->runs[r], left = checkpoint->runs[r + 1];
+    for (uint64_t r = 0; r < checkpoint->runs.count && status == NS_OK; r += 2) {
+        uint64_t page = checkpoint->runs.numbers[r], left = checkpoint->runs.numbers[r + 1];
         while (left > 0 && status == NS_OK) {
             uint64_t now = left < per_write ? left : per_write;
             for (uint64_t i = 0; i < now; i++) {
-                make_image(pager, checkpoint->generation, checkpoint->frames[done + i], page + i,
-                           staging + i * page_size);
+                make_image(pager, checkpoint->root.generation, checkpoint->frames.numbers[done + i],
+                           page + i, staging + i * page_size);
             }
             status = ns__file_write(&pager->file, page * page_size, staging, now * page_size);
             page += now;
@@ -257,9 +235,9 @@ static ns_status apply_events(struct ns__pager *pager, pthread_mutex_t *head, ui
 
 static ns_status mark_images_live(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
 {
-    for (; checkpoint->live < checkpoint->run_count; checkpoint->live += 2) {
-        NS_TRY(ns__space_set_live(&pager->space, checkpoint->runs[checkpoint->live],
-                                  checkpoint->runs[checkpoint->live + 1], true));
+    for (; checkpoint->live < checkpoint->runs.count; checkpoint->live += 2) {
+        NS_TRY(ns__space_set_live(&pager->space, checkpoint->runs.numbers[checkpoint->live],
+                                  checkpoint->runs.numbers[checkpoint->live + 1], true));
     }
     return NS_OK;
 }
@@ -373,7 +351,7 @@ ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
         ns__error_prefix("checkpoint");
         return status;
     }
-    if (checkpoint->frame_count == 0) NS__MARK(checkpoint_empty);
+    if (checkpoint->frames.count == 0) NS__MARK(checkpoint_empty);
     NS__MARK(checkpoint);
     return NS_OK;
 }
@@ -382,7 +360,7 @@ ns_status ns__checkpoint_write(struct ns__pager *pager, pthread_mutex_t *head,
  * root. */
 static void swing_below(struct ns__pager *pager, uint64_t frame, uint32_t depth)
 {
-    uint8_t *node = frame_node(pager, frame);
+    uint8_t *node = ns__pager_frame(pager, frame);
     NS_ASSERT(depth <= 2 * NS__LEVEL_MAX);
     if (!ns__node_has_refs(node)) return;
     uint32_t count = ns__node_count(node);
@@ -418,8 +396,8 @@ static void bury(struct ns__pager *pager, struct ns__checkpoint *checkpoint, uin
     checkpoint->things = thing->next;
     if (info->death != 0) {
         uint64_t page = ns__ref_number(info->image_ref);
-        *thing = (struct ns__thing){pager->change.dead_pages, page,        1,
-                                    checkpoint->generation,   info->death, 0};
+        *thing = (struct ns__thing){pager->change.dead_pages,    page,        1,
+                                    checkpoint->root.generation, info->death, 0};
         pager->change.dead_pages = thing;
         NS_ASSERT(pager->event_count < pager->event_capacity);
         pager->events[pager->event_count++] = (struct ns__page_event){page, 1, info->death, true};
@@ -427,7 +405,7 @@ static void bury(struct ns__pager *pager, struct ns__checkpoint *checkpoint, uin
         *thing = (struct ns__thing){pager->change.dead_frames,
                                     frame,
                                     0,
-                                    ns__node_birth(frame_node(pager, frame)),
+                                    ns__node_birth(ns__pager_frame(pager, frame)),
                                     death,
                                     0};
         pager->change.dead_frames = thing;
@@ -449,20 +427,18 @@ bool ns__checkpoint_finish(struct ns__pager *pager, struct ns__checkpoint *check
     checkpoint->next = spare;
     newest->main.ref = swing_root(pager, newest->main.ref);
     newest->catalogue.ref = swing_root(pager, newest->catalogue.ref);
-    for (uint64_t i = 0; i < checkpoint->frame_count; i++) {
-        bury(pager, checkpoint, checkpoint->frames[i], newest->generation + 1);
+    for (uint64_t i = 0; i < checkpoint->frames.count; i++) {
+        bury(pager, checkpoint, checkpoint->frames.numbers[i], newest->generation + 1);
     }
     return_things(pager, checkpoint);
     ns__pager_keep_promise(pager);
-    return checkpoint->frame_count > 0;
+    return checkpoint->frames.count > 0;
 }
 
 void ns__checkpoint_deinit(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
 {
-    ns__alloc_release(pager->alloc, checkpoint->frames,
-                      checkpoint->frame_capacity * sizeof *checkpoint->frames);
-    ns__alloc_release(pager->alloc, checkpoint->runs,
-                      checkpoint->run_capacity * sizeof *checkpoint->runs);
+    ns__numbers_free(pager->alloc, &checkpoint->frames);
+    ns__numbers_free(pager->alloc, &checkpoint->runs);
     ns__alloc_release(pager->alloc, checkpoint->next, sizeof *checkpoint->next);
     *checkpoint = (struct ns__checkpoint){0};
 }

@@ -115,11 +115,6 @@ ns_status ns__pager_open(const struct ns__file *file, struct ns__alloc *alloc,
     return status;
 }
 
-static void free_list(struct ns__alloc *alloc, struct ns__number_list *list)
-{
-    ns__alloc_release(alloc, list->numbers, list->capacity * sizeof *list->numbers);
-}
-
 static void free_memory(struct ns__pager *pager)
 {
     const struct ns_vfs *vfs = pager->file.vfs;
@@ -152,10 +147,10 @@ void ns__pager_free(struct ns__pager *pager)
     ns__waiting_deinit(&pager->waiting_frames);
     ns__waiting_deinit(&pager->waiting_pages);
     ns__pool_deinit(&pager->pool);
-    free_list(alloc, &pager->change.born_frames);
-    free_list(alloc, &pager->change.unborn_frames);
-    free_list(alloc, &pager->change.born_pages);
-    free_list(alloc, &pager->change.unborn_pages);
+    ns__numbers_free(alloc, &pager->change.born_frames);
+    ns__numbers_free(alloc, &pager->change.unborn_frames);
+    ns__numbers_free(alloc, &pager->change.born_pages);
+    ns__numbers_free(alloc, &pager->change.unborn_pages);
     ns__alloc_release(alloc, pager->events, pager->event_capacity * sizeof *pager->events);
     for (uint32_t i = 0; i <= NS__LEVEL_MAX; i++) {
         ns__alloc_release(alloc, pager->spill_buffers[i], pager->file.page_size);

@@ -30,6 +30,10 @@ struct ns__number_list {
     uint64_t count, capacity;
 };
 
+/* Makes room for `more` numbers: NS_NOMEM. */
+ns_status ns__numbers_reserve(struct ns__alloc *alloc, struct ns__number_list *list, uint64_t more);
+void ns__numbers_free(struct ns__alloc *alloc, struct ns__number_list *list);
+
 struct ns__change {
     struct ns__pager *pager;
     bool is_open;
@@ -116,6 +120,12 @@ ns_status ns__pager_reserve_events(struct ns__pager *pager, uint64_t more);
  * the metas' are added here. Head lock. */
 void ns__pager_reclaim(struct ns__pager *pager, const uint64_t *held, uint32_t held_count);
 
+/* The node in a frame. */
+static inline uint8_t *ns__pager_frame(struct ns__pager *pager, uint64_t frame)
+{
+    return pager->arena + (frame << pager->pages.page_shift);
+}
+
 /* Frames that can be taken before nodes are spilled. Head lock. */
 uint64_t ns__pager_frames_left(const struct ns__pager *pager);
 uint64_t ns__pager_frames_used(const struct ns__pager *pager);
@@ -123,15 +133,11 @@ uint64_t ns__pager_frames_used(const struct ns__pager *pager);
 /* ---- checkpoints: checkpoint.c ---- */
 
 struct ns__checkpoint {
-    uint64_t generation; /* of the root */
-    struct ns__root root;
-    uint64_t *frames; /* children before parents */
-    uint64_t frame_count, frame_capacity;
-    uint64_t *runs; /* page, count, ... given to the images, in order */
-    uint64_t run_count, run_capacity;
-    uint64_t events;          /* applied to the space map */
-    uint64_t live;            /* images marked live */
-    struct ns__thing *things; /* one for each frame, so that finish cannot fail */
+    struct ns__root root;          /* what is written */
+    struct ns__number_list frames; /* children before parents */
+    struct ns__number_list runs;   /* page, count, ... given to the images, in order */
+    uint64_t live;                 /* images marked live */
+    struct ns__thing *things;      /* one for each frame, so that finish cannot fail */
     struct ns__meta *next;
 };
 
