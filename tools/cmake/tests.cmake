@@ -1,5 +1,6 @@
 # tests/KIND/NAME_test.c -> one executable and one ctest entry KIND.NAME_test with the label KIND.
-# hard/NAME/*.c          -> one executable hard_NAME, run by hard/run.
+# hard/NAME/*.c          -> one executable hard_NAME, run by hard/run; hard/A/B/*.c: hard_A_B;
+#                           hard/common/*.c goes into each of them.
 # hard/fuzz/NAME.c       -> one executable fuzz_NAME, only with NORTHSTAR_FUZZ.
 # examples/NAME/*.c      -> one executable example_NAME; test.sh beside it is its ctest entry.
 # Each part is skipped while its directory is absent or empty.
@@ -68,15 +69,20 @@ if(NORTHSTAR_TESTS)
 endif()
 
 if(NORTHSTAR_HARD)
-    file(GLOB hard_dirs CONFIGURE_DEPENDS LIST_DIRECTORIES true hard/*)
+    file(GLOB rack_common CONFIGURE_DEPENDS hard/common/*.c)
+    add_library(northstar_racks STATIC ${rack_common})
+    target_include_directories(northstar_racks PUBLIC "${PROJECT_SOURCE_DIR}/hard")
+    target_link_libraries(northstar_racks PUBLIC ${testing})
+    file(GLOB hard_dirs CONFIGURE_DEPENDS LIST_DIRECTORIES true RELATIVE
+        "${PROJECT_SOURCE_DIR}/hard" hard/* hard/*/*)
     foreach(dir IN LISTS hard_dirs)
-        get_filename_component(name "${dir}" NAME)
-        file(GLOB sources CONFIGURE_DEPENDS "${dir}/*.c")
-        if(NOT IS_DIRECTORY "${dir}" OR NOT sources OR name STREQUAL "fuzz")
+        file(GLOB sources CONFIGURE_DEPENDS "hard/${dir}/*.c")
+        if(NOT sources OR dir MATCHES "^(common|fuzz)$")
             continue()
         endif()
+        string(REPLACE "/" "_" name "${dir}")
         add_executable(hard_${name} ${sources})
-        target_link_libraries(hard_${name} PRIVATE ${testing})
+        target_link_libraries(hard_${name} PRIVATE northstar_racks)
         set_target_properties(hard_${name} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/hard")
     endforeach()
