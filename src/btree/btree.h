@@ -33,6 +33,8 @@ struct ns__btree_cursor {
     } path[NS__LEVEL_MAX]; /* [0] the root; [depth - 1] the leaf */
     uint8_t *key;          /* assembled key, room for ns__key_bytes_max() bytes and a little more */
     uint32_t key_bytes;
+    bool is_backward; /* direction of the last move to another leaf */
+    uint64_t leaves;  /* moves to another leaf since the last seek or turn */
 };
 
 /* Allocates the key buffer: NS_NOMEM. */

@@ -7,7 +7,8 @@
  *   C1  depth is 0, or path[0 .. depth) are nodes of descending levels, the last one a leaf, each
  *       index is below its node's count, and key holds the key of the entry;
  *   C2  a move visits positions in structural order and never an entry twice, so that a loop over
- *       a tree ends even if a hostile file has its keys out of order;
+ *       a tree ends even if a hostile file has its keys out of order; nor more leaves in one
+ *       direction than the tree counts nodes, so that it ends soon even if references meet again;
  *   C3  a failed move leaves the cursor nowhere. */
 #include "btree/btree.h"
 
@@ -24,6 +25,8 @@ ns_status ns__btree_cursor_init(struct ns__btree_cursor *cursor, struct ns__page
     cursor->alloc = alloc;
     cursor->depth = 0;
     cursor->key_bytes = 0;
+    cursor->is_backward = false;
+    cursor->leaves = 0;
     cursor->key = ns__alloc(alloc, ns__key_bytes_max(pages->page_size) + SLACK);
     return cursor->key != NULL ? NS_OK : NS_NOMEM;
 }
@@ -59,6 +62,7 @@ static ns_status push(struct ns__btree_cursor *cursor, uint64_t ref, uint32_t le
 static inline ns_status push_root(struct ns__btree_cursor *cursor)
 {
     cursor->depth = 0;
+    cursor->leaves = 0;
     if (cursor->tree.ref == NS__REF_NONE) return NS_NOTFOUND;
     return push(cursor, cursor->tree.ref, NS__LEVEL_ANY);
 }
@@ -128,9 +132,20 @@ static ns_status settle(struct ns__btree_cursor *cursor, ns_status status)
     return NS_OK;
 }
 
+/* C2: the leaf is left in this direction. */
+static ns_status count_leaf(struct ns__btree_cursor *cursor, bool is_backward)
+{
+    if (cursor->is_backward != is_backward) cursor->leaves = 0;
+    cursor->is_backward = is_backward;
+    if (++cursor->leaves <= cursor->tree.pages) return NS_OK;
+    return ns__corrupt(UINT64_MAX, "the tree has more leaves than the %llu nodes that it counts",
+                       (unsigned long long)cursor->tree.pages);
+}
+
 /* Leaves the leaf for the first entry of the next one. */
 static ns_status next_leaf(struct ns__btree_cursor *cursor)
 {
+    NS_TRY(count_leaf(cursor, false));
     while (cursor->depth > 1) {
         cursor->depth--;
         const uint8_t *node = cursor->path[cursor->depth - 1].node;
@@ -145,6 +160,7 @@ static ns_status next_leaf(struct ns__btree_cursor *cursor)
 
 static ns_status previous_leaf(struct ns__btree_cursor *cursor)
 {
+    NS_TRY(count_leaf(cursor, true));
     while (cursor->depth > 1) {
         cursor->depth--;
         if (cursor->path[cursor->depth - 1].index > 0) {

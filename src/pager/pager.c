@@ -36,6 +36,7 @@ static ns_status make_frames(struct ns__pager *pager, uint64_t frame_bytes)
     if (limit < FRAMES_MIN) limit = FRAMES_MIN;
     if (limit > UINT32_MAX) limit = UINT32_MAX;
     pager->frame_limit = limit + 1;
+    pager->pages.frames = limit;
     pager->frame_top = 1;
     pager->spill_floor = SPILL_FLOOR;
     void *arena, *infos, *stack;

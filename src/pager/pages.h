@@ -21,6 +21,7 @@ struct ns__pages {
     uint32_t page_size;
     uint32_t page_shift;
     uint64_t readable;  /* atomic: file pages that the map shows */
+    uint64_t frames;    /* how many there may be */
     uint64_t *verified; /* atomic bits by page number; reserved memory, as long as the map */
     struct ns__pager *pager;
 };

@@ -16,6 +16,16 @@ void ns__view_init(struct ns__view *view, struct ns__pages *pages, const struct 
     view->cached_next = 0;
 }
 
+/* The catalogue's word for how many nodes a tree has bounds walks over it: no more than there are.
+ */
+static ns_status check_size(const struct ns__view *view, const struct ns__tree *tree)
+{
+    uint64_t most = ns__atomic_load(&view->pages->readable) + view->pages->frames;
+    if (tree->pages <= most) return NS_OK;
+    return ns__corrupt(UINT64_MAX, "catalogue: a tree of %llu nodes",
+                       (unsigned long long)tree->pages);
+}
+
 static ns_status find_tree(struct ns__view *view, ns_keyspace keyspace, struct ns__tree *tree_out)
 {
     for (uint32_t i = 0; i < view->cached_count; i++) {
@@ -25,6 +35,7 @@ static ns_status find_tree(struct ns__view *view, ns_keyspace keyspace, struct n
     }
     ns_status status =
         ns__catalogue_get(view->pages, &view->root.catalogue, keyspace, tree_out, NULL);
+    if (status == NS_OK) status = check_size(view, tree_out);
     if (status != NS_OK && status != NS_NOTFOUND) return status;
     uint32_t i = view->cached_next;
     view->cached_next = (i + 1) % NS__VIEW_CACHED;
