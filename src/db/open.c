@@ -290,7 +290,7 @@ static ns_status recover_log(struct ns_db *db, const struct ns__located *located
     return replay(db, meta->log_replay, tail.end);
 }
 
-static ns_status load(struct ns_db *db, const struct ns__located *located)
+static ns_status load_maps(struct ns_db *db, const struct ns__located *located)
 {
     const struct ns__meta *meta = &located->newest;
     struct ns__file file = {.vfs = db->vfs, .handle = db->handle, .page_size = meta->page_size};
@@ -309,8 +309,29 @@ static ns_status load(struct ns_db *db, const struct ns__located *located)
         .extent_bytes = extent_bytes(db),
         .is_padded = (meta->flags & NS__META_FLAG_LOG_PADDED) != 0,
     };
-    NS_TRY(ns__log_load(&db->pager->file, &db->pager->space, &db->alloc, &log_options, pages,
-                        &db->log));
+    return ns__log_load(&db->pager->file, &db->pager->space, &db->alloc, &log_options, pages,
+                        &db->log);
+}
+
+/* REC-8: what a failed sync left in the system's cache must neither be read nor written over. Pages
+ * that are mapped stay in the cache, so the pager goes first. */
+static ns_status load_from_medium(struct ns_db *db, struct ns__located *located)
+{
+    ns__log_free(db->log);
+    db->log = NULL;
+    ns__pager_free(db->pager);
+    db->pager = NULL;
+    db->vfs->drop_cache(db->vfs->ctx, db->handle);
+    NS_TRY(ns__locate(db->vfs, db->handle, &db->alloc, located));
+    return located->is_new ? NS_OK : load_maps(db, located);
+}
+
+static ns_status load(struct ns_db *db, struct ns__located *located)
+{
+    NS_TRY(load_maps(db, located));
+    if (ns__log_is_in_use(db->log)) NS_TRY(load_from_medium(db, located));
+    if (located->is_new) return NS_OK;
+    const struct ns__meta *meta = &located->newest;
     if (db->fields->floor_log < ns__log_start(db->log)) { /* the newer meta that said so is lost */
         db->fields->floor_txn = meta->txn_id;
         memcpy(db->fields->floor_chain, meta->chain, sizeof meta->chain);
@@ -319,10 +340,25 @@ static ns_status load(struct ns_db *db, const struct ns__located *located)
     return recover_log(db, located);
 }
 
-static ns_status recover(struct ns_db *db, const struct ns__located *located)
+static ns_status create_where_none_is(struct ns_db *db, const struct ns__located *located)
+{
+    if ((db->options.flags & NS_RDONLY) != 0) {
+        return ns__error(NS_NOTADB, located->file_bytes == 0
+                                        ? "the file is empty; a read-only handle cannot create"
+                                        : "its creation was cut short; open it once for writing");
+    }
+    if ((db->options.flags & NS_MUST_EXIST) != 0) {
+        return ns__error(NS_NOTADB, "the file holds no database");
+    }
+    memset(db->fields, 0, sizeof *db->fields);
+    return create(db);
+}
+
+static ns_status recover(struct ns_db *db, struct ns__located *located)
 {
     uint64_t began = db->vfs->monotonic_ns(db->vfs->ctx);
     NS_TRY(load(db, located));
+    if (located->is_new) return create_where_none_is(db, located); /* it was in the cache alone */
     if (located->newest.sequence <= 2)
         NS_TRY(sync_name(db)); /* its creation may not have got so far */
     if (!located->has_older && (db->options.flags & NS_RDONLY) == 0) {
@@ -426,14 +462,7 @@ static ns_status open_database(struct ns_db *db, const char *path, struct ns__lo
     NS_TRY(init_handle(db, path));
     NS_TRY(open_file(db));
     NS_TRY(ns__locate(db->vfs, db->handle, &db->alloc, located));
-    if (located->is_new && (db->options.flags & NS_RDONLY) != 0) {
-        return ns__error(NS_NOTADB, located->file_bytes == 0
-                                        ? "the file is empty; a read-only handle cannot create"
-                                        : "its creation was cut short; open it once for writing");
-    }
-    bool is_absent = located->is_new && (db->options.flags & NS_MUST_EXIST) != 0;
-    if (is_absent) return ns__error(NS_NOTADB, "the file holds no database");
-    NS_TRY(located->is_new ? create(db) : recover(db, located));
+    NS_TRY(located->is_new ? create_where_none_is(db, located) : recover(db, located));
     uint32_t no_helper = NS_NO_THREADS | NS_RDONLY;
     return (db->options.flags & no_helper) == 0 ? ns__helper_start(db) : NS_OK;
 }
