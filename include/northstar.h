@@ -295,7 +295,9 @@ typedef void (*ns_verify_fn)(void *ctx, const ns_finding *finding);
 
 /* Checks every law of the file that nobody has open: checksums, order, reachability, the
  * conservation of pages, the log's chain, both metas. Changes nothing. report may be NULL. NS_OK,
- * NS_CORRUPT, or what ns_db_open could say. */
+ * NS_CORRUPT, or what ns_db_open could say. After a crash in the middle of a clean close, or of the
+ * first change after one, a single log map may be called corrupt although nothing is lost; the next
+ * change mends it (spec/semantics_v0.md, SEM-84). */
 NS_API NS_MUST_USE ns_status ns_db_verify(const char *path, const ns_options *options,
                                           ns_verify_fn report, void *ctx);
 
