@@ -34,6 +34,7 @@ static size_t name_count;
 static _Atomic uint64_t *figures;
 static char (*cases)[CASE_BYTES]; /* one for each worker */
 static unsigned self;
+static bool is_worker;
 static struct timespec begin;
 static const char *program;
 
@@ -194,7 +195,7 @@ void rack_fail(const char *format, ...)
     fprintf(stderr, "\n  the library says: %s\n", ns_error_detail());
     print_case(self);
     fflush(NULL);
-    if (settings.only != NULL) print_line("FAIL");
+    if (!is_worker) print_line("FAIL");
     _exit(1);
 }
 
@@ -222,6 +223,7 @@ static pid_t start_worker(unsigned worker, void (*work)(unsigned, unsigned, void
     }
     if (child > 0) return child;
     self = worker;
+    is_worker = true;
     work(worker, settings.jobs, ctx);
     fflush(NULL);
     _exit(0);
