@@ -439,6 +439,13 @@ void ns__mem_fail(struct ns__mem *mem, uint64_t nth, uint64_t kinds, ns_status s
     ns__mem_unlock_world(mem);
 }
 
+void ns__mem_set_sync_failure(struct ns__mem *mem, enum ns__mem_sync_failure mode)
+{
+    ns__mem_lock_world(mem);
+    mem->sync_failure = mode;
+    ns__mem_unlock_world(mem);
+}
+
 void ns__mem_set_capacity(struct ns__mem *mem, uint64_t bytes)
 {
     ns__mem_lock_world(mem);

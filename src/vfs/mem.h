@@ -59,6 +59,18 @@ uint64_t ns__mem_calls_of(const struct ns__mem *mem, enum ns__mem_call kind);
 void ns__mem_fail(struct ns__mem *mem, uint64_t nth, uint64_t kinds, ns_status status,
                   bool for_ever);
 
+/* How a sync or write_sync that ns__mem_fail strikes goes wrong (NS__MEM_DURABILITY). Each time a
+ * seeded subset of what was pending becomes durable and the rest is forgotten; a retry succeeds. */
+enum ns__mem_sync_failure {
+    NS__MEM_SYNC_NEW, /* what was lost stays visible; the mode of a new world */
+    NS__MEM_SYNC_OLD, /* what was lost reads as it did when it was last durable, in maps too */
+    NS__MEM_SYNC_READ_ONLY, /* as NEW; after it the world answers NS_READONLY to every change and
+                               sync, until it is crashed into a new one */
+    NS__MEM_SYNC_LATE       /* as NEW, but this call says NS_OK; the next sync or write_sync, of any
+                               file, does its work and says the status */
+};
+void ns__mem_set_sync_failure(struct ns__mem *mem, enum ns__mem_sync_failure mode);
+
 /* Bytes the "disk" holds, over all files; beyond it write, allocate and write_sync give NS_FULL. 0
  * = no limit. */
 void ns__mem_set_capacity(struct ns__mem *mem, uint64_t bytes);
@@ -87,6 +99,45 @@ void ns__mem_pending(const struct ns__mem *mem, uint32_t atom_bytes, struct ns__
 ns_status ns__mem_crash(const struct ns__mem *mem, uint32_t atom_bytes,
                         bool (*keep)(void *ctx, uint64_t atom), void *ctx, uint64_t seed,
                         struct ns__mem **after_out);
+
+/* Added to atom_bytes of ns__mem_crash: where a size survived and the bytes in it did not, they
+ * read as old content of other pages of the file, not as zeros. */
+#define NS__MEM_STALE 0x80000000u
+
+/* ---- watching a world (NS__MEM_DURABILITY; a world that one thread uses) ---- */
+
+/* From now on seen is called in the middle of every call that changes what is pending or durable,
+ * where ns__mem_stop_at would stop the world: all of the call is pending, nothing is durable by it.
+ * It may look at the world through this header, and change nothing of it. NULL: no more. */
+void ns__mem_watch(struct ns__mem *mem, void (*seen)(void *ctx), void *ctx);
+
+enum ns__mem_atom_kind {
+    NS__MEM_ATOM_BYTES,
+    NS__MEM_ATOM_GROW, /* the size becomes at least offset */
+    NS__MEM_ATOM_CUT,  /* the size becomes offset */
+    NS__MEM_ATOM_NAME, /* the file gets its name */
+    NS__MEM_ATOM_UNNAME
+};
+struct ns__mem_atom {
+    enum ns__mem_atom_kind kind;
+    bool is_of_path; /* of the file that path names; false: of another one */
+    uint64_t offset;
+    size_t size;         /* BYTES only, as data */
+    const uint8_t *data; /* a view, until the world changes */
+};
+/* The pending atoms as ns__mem_crash counts them. */
+void ns__mem_atoms(const struct ns__mem *mem, uint32_t atom_bytes, const char *path,
+                   void (*each)(void *ctx, const struct ns__mem_atom *atom), void *ctx);
+
+/* What is durable of the file that path names now. False: no such file. */
+struct ns__mem_durable {
+    bool is_named; /* a power cut leaves the name, and it leads to this file */
+    uint64_t size;
+};
+bool ns__mem_durable(const struct ns__mem *mem, const char *path, struct ns__mem_durable *out);
+/* The 4096 bytes at page * 4096 as they are on the medium; behind the durable size they are not
+ * there. A view, until the world changes. NULL: never written to. */
+const uint8_t *ns__mem_durable_page(const struct ns__mem *mem, const char *path, uint64_t page);
 
 /* ---- looking in from outside (tests) ---- */
 ns_status ns__mem_clone(const struct ns__mem *mem,

@@ -13,7 +13,7 @@
  *       harmless, and is what a failed sync leaves: seen by readers, never to become durable.)
  *   C3  Any subset of atoms may survive. Those that do are applied to the durable image in
  *       program order, and what lies behind the resulting size is cut. Bytes that were never
- *       written read as zero.
+ *       written read as zero, or, with NS__MEM_STALE, as old content of other pages.
  *   C4  A synchronous write makes its own bytes durable, and a size that covers them. Older
  *       operations lose these bytes; all others of the file stay pending, with one exception: a
  *       cut that is pending becomes durable first, as a journal would have it.
@@ -39,7 +39,7 @@
 
 /* ---- saved pages ---- */
 
-static bool is_saved(const struct ns__mem_inode *inode, size_t page)
+bool ns__mem_is_saved(const struct ns__mem_inode *inode, size_t page)
 {
     return inode->saved != NULL && (inode->saved_bits[page / 64] >> page % 64 & 1) != 0;
 }
@@ -62,7 +62,7 @@ static ns_status saving_possible(struct ns__mem *mem, struct ns__mem_inode *inod
 static void save_pages(struct ns__mem_inode *inode, uint64_t from, uint64_t to)
 {
     for (size_t page = (size_t)from / NS__MEM_PAGE; page * NS__MEM_PAGE < to; page++) {
-        if (is_saved(inode, page)) continue;
+        if (ns__mem_is_saved(inode, page)) continue;
         size_t at = page * NS__MEM_PAGE;
         memcpy(inode->durable_base + at, inode->base + at, NS__MEM_PAGE);
         inode->saved_bits[page / 64] |= (uint64_t)1 << page % 64;
@@ -103,7 +103,8 @@ static void durable_write(struct ns__mem_inode *inode, uint64_t offset, const ui
         size_t at = (size_t)offset;
         size_t piece = NS__MEM_PAGE - at % NS__MEM_PAGE;
         if (piece > size) piece = size;
-        if (is_saved(inode, at / NS__MEM_PAGE)) memcpy(inode->durable_base + at, data, piece);
+        if (ns__mem_is_saved(inode, at / NS__MEM_PAGE))
+            memcpy(inode->durable_base + at, data, piece);
         offset += piece;
         data += piece;
         size -= piece;
@@ -313,7 +314,11 @@ void ns__mem_settle_range_half(struct ns__mem *mem, struct ns__mem_inode *inode,
     while (size > 0) {
         size_t piece = NS__MEM_SECTOR - (size_t)(offset % NS__MEM_SECTOR);
         if (piece > size) piece = size;
-        if ((ns__prng_next(&mem->chance) & 1) != 0) durable_write(inode, offset, data, piece);
+        if ((ns__prng_next(&mem->chance) & 1) != 0) {
+            durable_write(inode, offset, data, piece);
+        } else if (mem->sync_failure == NS__MEM_SYNC_OLD) {
+            memcpy(inode->base + offset, inode->durable_base + offset, piece);
+        }
         offset += piece;
         data += piece;
         size -= piece;
@@ -355,6 +360,19 @@ void ns__mem_settle_file(struct ns__mem *mem, struct ns__mem_inode *inode, bool 
     }
     if (!half) inode->durable_size = inode->size;
     for_saved(inode, unsave_if_same, inode);
+}
+
+static void show_saved(void *ctx, size_t at)
+{
+    struct ns__mem_inode *inode = ctx;
+    size_t page = at / NS__MEM_PAGE;
+    memcpy(inode->base + at, inode->durable_base + at, NS__MEM_PAGE);
+    inode->saved_bits[page / 64] &= ~((uint64_t)1 << page % 64);
+}
+
+void ns__mem_show_durable(struct ns__mem_inode *inode)
+{
+    for_saved(inode, show_saved, inode);
 }
 
 void ns__mem_settle_as_is(struct ns__mem *mem, struct ns__mem_inode *inode)
@@ -407,8 +425,7 @@ static uint64_t sector_bytes(uint32_t atom_bytes)
     return atom_bytes > 1 ? atom_bytes : NS__MEM_SECTOR;
 }
 
-/* What happens to a file that has no name, now or after any crash, is not seen again. */
-static uint64_t atoms_of(const struct ns__mem_op *op, uint32_t atom_bytes)
+uint64_t ns__mem_atoms_of(const struct ns__mem_op *op, uint32_t atom_bytes)
 {
     if (op->inode->names == 0) return 0;
     if (op->kind != NS__MEM_OP_WRITE) return 1;
@@ -419,7 +436,7 @@ static uint64_t atoms_of(const struct ns__mem_op *op, uint32_t atom_bytes)
 static bool has_atoms(const struct ns__mem *mem, const struct ns__mem_inode *inode)
 {
     const struct ns__mem_op *op = mem->oldest;
-    while (op != NULL && (op->inode != inode || atoms_of(op, 1) == 0))
+    while (op != NULL && (op->inode != inode || ns__mem_atoms_of(op, 1) == 0))
         op = op->next;
     return op != NULL;
 }
@@ -429,7 +446,7 @@ void ns__mem_pending(const struct ns__mem *mem, uint32_t atom_bytes, struct ns__
     memset(out, 0, sizeof *out);
     ns__mem_lock_world(mem);
     for (const struct ns__mem_op *op = mem->oldest; op != NULL; op = op->next) {
-        out->atoms += atoms_of(op, atom_bytes);
+        out->atoms += ns__mem_atoms_of(op, atom_bytes);
     }
     for (const struct ns__mem_inode *inode = mem->inodes; inode != NULL; inode = inode->next) {
         if (has_atoms(mem, inode)) out->files++;
@@ -513,6 +530,7 @@ struct survival {
     void *ctx;
     uint64_t seed;
     uint64_t atom; /* the next one's number */
+    bool is_stale; /* NS__MEM_STALE */
 };
 
 static bool survives(struct survival *survival)
@@ -601,10 +619,33 @@ static void abandon_world(struct ns__mem *after)
     ns__mem_free(after);
 }
 
+/* Gives what lies behind the durable size the content of other pages, drawn by chance. Whatever is
+ * written, cut, or not of the file in the end goes over it. */
+static void spoil(struct ns__mem_inode *twin, uint64_t seed)
+{
+    struct ns__prng prng = {seed};
+    uint64_t pages = twin->size / NS__MEM_PAGE;
+    for (uint64_t at = twin->size; at < twin->dirty;) {
+        size_t piece = NS__MEM_PAGE - (size_t)(at % NS__MEM_PAGE);
+        if (pages > 0) {
+            uint64_t from = ns__prng_below(&prng, pages);
+            memcpy(twin->base + at, twin->base + from * NS__MEM_PAGE, piece);
+        } else {
+            memset(twin->base + at, 0xa5, piece);
+        }
+        at += piece;
+    }
+}
+
 static ns_status crash_locked(const struct ns__mem *mem, struct ns__mem *after,
                               struct survival *survival)
 {
     NS_TRY(copy_world(mem, after));
+    if (survival->is_stale) {
+        for (struct ns__mem_inode *twin = after->inodes; twin != NULL; twin = twin->next) {
+            spoil(twin, survival->seed);
+        }
+    }
     for (const struct ns__mem_op *op = mem->oldest; op != NULL; op = op->next) {
         replay(op, after, survival);
     }
@@ -622,8 +663,11 @@ ns_status ns__mem_crash(const struct ns__mem *mem, uint32_t atom_bytes,
     }
     struct ns__mem *after = ns__mem_world_like(mem, seed);
     if (after == NULL) return NS_NOMEM;
-    struct survival survival = {
-        .atom_bytes = atom_bytes, .keep = keep, .ctx = ctx, .seed = seed, .atom = 0};
+    struct survival survival = {.atom_bytes = atom_bytes & ~NS__MEM_STALE,
+                                .keep = keep,
+                                .ctx = ctx,
+                                .seed = seed,
+                                .is_stale = (atom_bytes & NS__MEM_STALE) != 0};
     ns__mem_lock_world(mem);
     ns_status status = crash_locked(mem, after, &survival);
     ns__mem_unlock_world(mem);

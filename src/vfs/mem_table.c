@@ -55,6 +55,12 @@ static ns_status own_content(struct ns__mem *mem, struct ns__mem_file *file,
     return NS_OK;
 }
 
+/* Does the disk, read-only since a failed sync, refuse changes through this handle? */
+static bool is_refused(const struct ns__mem *mem, const struct ns__mem_file *file)
+{
+    return mem->read_only && !is_private(file);
+}
+
 static bool tracks(const struct ns__mem *mem, const struct ns__mem_inode *inode)
 {
     return ns__mem_tracks(mem) && !inode->is_private;
@@ -79,6 +85,7 @@ static ns_status open_locked(struct ns__mem *mem, const char *path, uint32_t fla
     struct ns__mem_inode *inode = NULL;
     if (fate == NS__MEM_FATE_STOP) (void)resolve(mem, path, flags, &inode);
     if (fate != NS__MEM_FATE_GO) return status;
+    if (mem->read_only && (flags & (NS_VFS_READ_ONLY | NS_VFS_PRIVATE)) == 0) return NS_READONLY;
     struct ns__mem_file *file = ns__alloc_zeroed(mem->alloc, sizeof *file);
     if (file == NULL) return NS_NOMEM;
     status = resolve(mem, path, flags, &inode);
@@ -91,6 +98,7 @@ static ns_status open_locked(struct ns__mem *mem, const char *path, uint32_t fla
     file->flags = flags;
     file->lock = NS_VFS_UNLOCK;
     *file_out = file;
+    if ((flags & NS_VFS_CREATE) != 0) ns__mem_show(mem);
     return NS_OK;
 }
 
@@ -201,32 +209,70 @@ static ns_status put(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t 
     return NS_FULL;
 }
 
-/* A write that fails leaves a prefix; one that was to be durable may also fail while it syncs. */
-static void put_failing(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t offset,
-                        const void *data, size_t size, bool durable)
+/* The same, shown to who watches the world while all of it is pending. */
+static ns_status put_shown(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t offset,
+                           const void *data, size_t size, bool durable)
 {
-    if (size == 0) return;
+    if (mem->seen == NULL || !tracks(mem, inode)) {
+        return put(mem, inode, offset, data, size, durable);
+    }
+    ns_status status = put(mem, inode, offset, data, size, false);
+    ns__mem_show(mem);
+    if (status != NS_OK || !durable || size == 0) return status;
+    return ns__mem_settle_range(mem, inode, offset, data, size);
+}
+
+/* What a sync says that was struck, and what the world is from then on. */
+static ns_status sync_struck(struct ns__mem *mem, ns_status status)
+{
+    if (mem->sync_failure == NS__MEM_SYNC_READ_ONLY) mem->read_only = true;
+    if (mem->sync_failure != NS__MEM_SYNC_LATE) return status;
+    mem->late = status;
+    return NS_OK;
+}
+
+/* What a sync says that was not struck itself. */
+static ns_status sync_late(struct ns__mem *mem)
+{
+    ns_status status = mem->late;
+    mem->late = NS_OK;
+    return status;
+}
+
+/* A write that fails leaves a prefix; one that was to be durable may also fail while it syncs, and
+ * does so in all modes but the first. */
+static ns_status put_failing(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t offset,
+                             const void *data, size_t size, bool durable, ns_status failure)
+{
+    if (size == 0) return failure;
     uint64_t chance = ns__prng_next(&mem->chance);
-    if (durable && (chance & 1) != 0) {
+    if (durable && ((chance & 1) != 0 || mem->sync_failure != NS__MEM_SYNC_NEW)) {
         ns_status status = put(mem, inode, offset, data, size, false);
-        if (status == NS_OK && tracks(mem, inode)) {
-            ns__mem_settle_range_half(mem, inode, offset, data, size);
-        }
-        return;
+        if (status != NS_OK) return failure;
+        if (!tracks(mem, inode)) return failure;
+        ns__mem_settle_range_half(mem, inode, offset, data, size);
+        return sync_struck(mem, failure);
     }
     (void)put(mem, inode, offset, data, (size_t)((chance >> 1) % size), false);
+    return failure;
 }
 
 static ns_status put_as_fated(struct ns__mem *mem, struct ns__mem_file *file, uint64_t offset,
                               const void *data, size_t size, bool durable)
 {
     struct ns__mem_inode *inode;
+    if (is_refused(mem, file)) return NS_READONLY;
     NS_TRY(own_content(mem, file, &inode));
     ns_status status;
     switch (ns__mem_fate_of(mem, durable ? NS__MEM_WRITE_SYNC : NS__MEM_WRITE, &status)) {
-    case NS__MEM_FATE_GO: status = put(mem, inode, offset, data, size, durable); break;
+    case NS__MEM_FATE_GO:
+        status = put_shown(mem, inode, offset, data, size, durable);
+        if (status == NS_OK && durable) status = sync_late(mem);
+        break;
     case NS__MEM_FATE_STOP: (void)put(mem, inode, offset, data, size, false); break;
-    case NS__MEM_FATE_FAIL: put_failing(mem, inode, offset, data, size, durable); break;
+    case NS__MEM_FATE_FAIL:
+        status = put_failing(mem, inode, offset, data, size, durable, status);
+        break;
     case NS__MEM_FATE_DEAD: break;
     }
     return status;
@@ -287,6 +333,20 @@ static ns_status mem_write_sync(void *ctx, struct ns_vfs_file *handle, uint64_t 
     return NS_OK;
 }
 
+/* Under the world's lock, in a world that tracks what is durable. */
+static ns_status sync_as_fated(struct ns__mem *mem, struct ns__mem_inode *inode)
+{
+    if (mem->read_only) return NS_READONLY;
+    ns_status status;
+    enum ns__mem_fate fate = ns__mem_fate_of(mem, NS__MEM_SYNC, &status);
+    if (fate != NS__MEM_FATE_GO && fate != NS__MEM_FATE_FAIL) return status;
+    bool half = fate == NS__MEM_FATE_FAIL;
+    ns__mem_show(mem);
+    ns__mem_settle_file(mem, inode, half);
+    if (half && mem->sync_failure == NS__MEM_SYNC_OLD) ns__mem_show_durable(inode);
+    return half ? sync_struck(mem, status) : sync_late(mem);
+}
+
 static ns_status mem_sync(void *ctx, struct ns_vfs_file *handle)
 {
     struct ns__mem *mem = ctx;
@@ -295,13 +355,9 @@ static ns_status mem_sync(void *ctx, struct ns_vfs_file *handle)
     if (!ns__mem_tracks(mem)) {
         NS_TRY(ns__mem_allowed(mem, NS__MEM_SYNC));
     } else {
-        ns_status status;
         ns__mem_count_call(mem, NS__MEM_SYNC);
         ns__mem_lock_world(mem);
-        enum ns__mem_fate fate = ns__mem_fate_of(mem, NS__MEM_SYNC, &status);
-        if (fate == NS__MEM_FATE_GO || fate == NS__MEM_FATE_FAIL) {
-            ns__mem_settle_file(mem, inode, fate == NS__MEM_FATE_FAIL);
-        }
+        ns_status status = sync_as_fated(mem, inode);
         ns__mem_unlock_world(mem);
         if (status != NS_OK) return status;
     }
@@ -314,6 +370,7 @@ static ns_status mem_sync(void *ctx, struct ns_vfs_file *handle)
 static ns_status allocate_as_fated(struct ns__mem *mem, struct ns__mem_file *file, uint64_t size)
 {
     struct ns__mem_inode *inode;
+    if (is_refused(mem, file)) return NS_READONLY;
     NS_TRY(own_content(mem, file, &inode));
     ns_status status;
     enum ns__mem_fate fate = ns__mem_fate_of(mem, NS__MEM_ALLOCATE, &status);
@@ -324,6 +381,7 @@ static ns_status allocate_as_fated(struct ns__mem *mem, struct ns__mem_file *fil
     ns_status grown = grow(mem, inode, size);
     if (grown == NS_OK && !inode->is_private) {
         ns__atomic_add(&mem->counters.allocated_bytes, growth);
+        ns__mem_show(mem);
     }
     return status != NS_OK ? status : grown;
 }
@@ -345,6 +403,7 @@ static ns_status mem_allocate(void *ctx, struct ns_vfs_file *handle, uint64_t fr
 static ns_status truncate_as_fated(struct ns__mem *mem, struct ns__mem_file *file, uint64_t size)
 {
     struct ns__mem_inode *inode;
+    if (is_refused(mem, file)) return NS_READONLY;
     NS_TRY(own_content(mem, file, &inode));
     ns_status status;
     enum ns__mem_fate fate = ns__mem_fate_of(mem, NS__MEM_TRUNCATE, &status);
@@ -355,6 +414,7 @@ static ns_status truncate_as_fated(struct ns__mem *mem, struct ns__mem_file *fil
     if (noted == NS_OK) {
         if (size < inode->size) ns__mem_zero_tail(inode, size);
         ns__mem_size_set(mem, inode, size);
+        if (!inode->is_private) ns__mem_show(mem);
     }
     return status != NS_OK ? status : noted;
 }
@@ -408,11 +468,13 @@ static ns_status mem_lock(void *ctx, struct ns_vfs_file *handle, uint32_t kind)
 static ns_status remove_as_fated(struct ns__mem *mem, const char *path)
 {
     ns_status status;
+    if (mem->read_only) return NS_READONLY;
     enum ns__mem_fate fate = ns__mem_fate_of(mem, NS__MEM_REMOVE, &status);
     if (fate != NS__MEM_FATE_GO && fate != NS__MEM_FATE_STOP) return status;
     struct ns__mem_name *name = ns__mem_name_find(mem, path);
     bool present = name != NULL && name->current != NULL;
     ns_status removed = present ? ns__mem_name_change(mem, name, NULL) : NS_NOTFOUND;
+    if (removed == NS_OK) ns__mem_show(mem);
     return status != NS_OK ? status : removed;
 }
 
@@ -444,6 +506,7 @@ static ns_status mem_sync_parent(void *ctx, const char *path)
     if (!ns__mem_tracks(mem)) return NS_OK;
     ns__mem_lock_world(mem);
     struct ns__mem_name *name = ns__mem_name_find(mem, path);
+    ns__mem_show(mem);
     if (name != NULL) ns__mem_settle_name(mem, name);
     ns__mem_unlock_world(mem);
     return NS_OK;

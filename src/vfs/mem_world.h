@@ -1,5 +1,5 @@
-/* mem_world.h: what mem.c (the world), mem_table.c (its vfs table) and mem_crash.c (what is
- * durable and what is pending) share. Private to them. */
+/* mem_world.h: what mem.c (the world), mem_table.c (its vfs table), mem_crash.c (what is durable
+ * and what is pending) and mem_watch.c (views of that) share. Private to them. */
 #ifndef NS_VFS_MEM_WORLD_H
 #define NS_VFS_MEM_WORLD_H
 
@@ -113,8 +113,13 @@ struct ns__mem {
     struct ns__mem_op *oldest, *newest;
     uint64_t capacity, used;
     struct ns__mem_fault fault;
+    enum ns__mem_sync_failure sync_failure;
+    ns_status late; /* what the next sync says after NS__MEM_SYNC_LATE */
+    bool read_only; /* after NS__MEM_SYNC_READ_ONLY */
     uint64_t stop_countdown;
     bool stopped;
+    void (*seen)(void *ctx); /* ns__mem_watch; NULL: nobody looks */
+    void *seen_ctx;
     uint64_t calls[NS__MEM_CALL_KINDS]; /* atomic */
     struct ns__mem_counters counters;   /* atomic */
 };
@@ -166,11 +171,20 @@ ns_status ns__mem_name_change(struct ns__mem *mem, struct ns__mem_name *name,
 ns_status ns__mem_file_create(struct ns__mem *mem, const char *path,
                               struct ns__mem_inode **inode_out);
 
+/* ---- mem_watch.c ---- */
+
+/* Shows the world to who watches it, without its lock, if anybody does. */
+void ns__mem_show(struct ns__mem *mem);
+
 /* ---- mem_table.c ---- */
 
 extern const struct ns_vfs ns__mem_table; /* ctx is the world */
 
 /* ---- mem_crash.c; all under the world's lock, all only with NS__MEM_DURABILITY ---- */
+
+/* How many atoms an operation is; 0 for a file that has no name, now or after any crash. */
+uint64_t ns__mem_atoms_of(const struct ns__mem_op *op, uint32_t atom_bytes);
+bool ns__mem_is_saved(const struct ns__mem_inode *inode, size_t page); /* C1 */
 
 /* Notes, before it is done, that [offset, offset + size) gets these bytes. NS_NOMEM: nothing is
  * noted. */
@@ -191,6 +205,8 @@ void ns__mem_settle_range_half(struct ns__mem *mem, struct ns__mem_inode *inode,
                                const uint8_t *data, size_t size);
 /* A sync. half: it fails; a random part becomes durable, the rest is forgotten. */
 void ns__mem_settle_file(struct ns__mem *mem, struct ns__mem_inode *inode, bool half);
+/* What was lost is no longer seen: the current content becomes the durable one, the size stays. */
+void ns__mem_show_durable(struct ns__mem_inode *inode);
 void ns__mem_settle_name(struct ns__mem *mem, struct ns__mem_name *name);
 /* Drops what is pending about an inode's content: what is current is durable. */
 void ns__mem_settle_as_is(struct ns__mem *mem, struct ns__mem_inode *inode);

@@ -472,6 +472,144 @@ static void a_removed_file_lives_on_in_its_private_handle(void **state)
     ns__mem_free(mem);
 }
 
+/* ---- how a sync fails ---- */
+
+#define PIECES 64u
+#define PIECE ((size_t)4096)
+
+/* A durable file of zeros, written over with ones, and a sync of it that is struck. */
+static struct ns_vfs_file *sync_struck(struct ns__mem *mem, enum ns__mem_sync_failure mode,
+                                       ns_status wanted)
+{
+    static uint8_t bytes[PIECES * PIECE];
+    const struct ns_vfs *vfs = ns__mem_vfs(mem);
+    struct ns_vfs_file *file;
+    memset(bytes, 0, sizeof bytes);
+    CHECK_OK(ns__mem_file_set(mem, "a", ns_bytes(bytes, sizeof bytes)));
+    CHECK_OK(vfs->open(vfs->ctx, "a", 0, &file));
+    memset(bytes, 1, sizeof bytes);
+    CHECK_OK(vfs->write(vfs->ctx, file, 0, bytes, sizeof bytes));
+    ns__mem_set_sync_failure(mem, mode);
+    ns__mem_fail(mem, 1, KIND(SYNC), NS_IO, false);
+    CHECK_STATUS(vfs->sync(vfs->ctx, file), wanted);
+    return file;
+}
+
+/* How many pieces of the file are ones; the others must be zeros. */
+static unsigned ones_of(const struct ns__mem *mem)
+{
+    static uint8_t one[PIECE];
+    static const uint8_t zero[PIECE];
+    ns_slice content;
+    unsigned ones = 0;
+    memset(one, 1, sizeof one);
+    CHECK_OK(ns__mem_file_get(mem, "a", &content));
+    assert_int_equal(content.size, PIECES * PIECE);
+    for (size_t i = 0; i < PIECES; i++) {
+        const uint8_t *piece = (const uint8_t *)content.data + i * PIECE;
+        bool is_one = memcmp(piece, one, PIECE) == 0;
+        assert_true(is_one || memcmp(piece, zero, PIECE) == 0);
+        ones += is_one;
+    }
+    return ones;
+}
+
+static unsigned durable_ones_of(const struct ns__mem *mem)
+{
+    struct ns__mem *after;
+    CHECK_OK(ns__mem_crash(mem, 4096, NULL, NULL, 1, &after));
+    unsigned ones = ones_of(after);
+    ns__mem_free(after);
+    return ones;
+}
+
+static void a_failed_sync_can_leave_the_lost_bytes_visible(void **state)
+{
+    (void)state;
+    struct ns__mem *mem = new_world(NS__MEM_DURABILITY);
+    const struct ns_vfs *vfs = ns__mem_vfs(mem);
+    struct ns_vfs_file *file = sync_struck(mem, NS__MEM_SYNC_NEW, NS_IO);
+    CHECK_OK(vfs->sync(vfs->ctx, file));
+    assert_int_equal(ones_of(mem), PIECES);
+    assert_in_range(durable_ones_of(mem), 1, PIECES - 1);
+    vfs->close(vfs->ctx, file);
+    ns__mem_free(mem);
+}
+
+static void a_failed_sync_can_bring_the_old_bytes_back(void **state)
+{
+    (void)state;
+    struct ns__mem *mem = new_world(NS__MEM_DURABILITY);
+    const struct ns_vfs *vfs = ns__mem_vfs(mem);
+    struct ns_vfs_file *file = sync_struck(mem, NS__MEM_SYNC_OLD, NS_IO);
+    CHECK_OK(vfs->sync(vfs->ctx, file));
+    unsigned ones = ones_of(mem);
+    assert_in_range(ones, 1, PIECES - 1);
+    assert_int_equal(durable_ones_of(mem), ones);
+
+    /* A synchronous write alike, by sectors; what is there stays what is durable. */
+    static const uint8_t twos[PIECES * PIECE] = {2};
+    ns__mem_fail(mem, 1, KIND(WRITE_SYNC), NS_IO, false);
+    CHECK_STATUS(vfs->write_sync(vfs->ctx, file, 0, twos, sizeof twos), NS_IO);
+    struct ns__mem *after;
+    CHECK_OK(ns__mem_crash(mem, 512, NULL, NULL, 1, &after));
+    assert_int_equal(ns__mem_image_hash(mem), ns__mem_image_hash(after));
+    ns__mem_free(after);
+    vfs->close(vfs->ctx, file);
+    ns__mem_free(mem);
+}
+
+static void a_failed_sync_can_make_the_world_read_only(void **state)
+{
+    (void)state;
+    struct ns__mem *mem = new_world(NS__MEM_DURABILITY);
+    const struct ns_vfs *vfs = ns__mem_vfs(mem);
+    struct ns_vfs_file *file = sync_struck(mem, NS__MEM_SYNC_READ_ONLY, NS_IO);
+    struct ns_vfs_file *other;
+    char byte;
+    CHECK_STATUS(vfs->sync(vfs->ctx, file), NS_READONLY);
+    CHECK_STATUS(vfs->write(vfs->ctx, file, 0, "x", 1), NS_READONLY);
+    CHECK_STATUS(vfs->write_sync(vfs->ctx, file, 0, "x", 1), NS_READONLY);
+    CHECK_STATUS(vfs->allocate(vfs->ctx, file, 0, 2 * PIECES * PIECE), NS_READONLY);
+    CHECK_STATUS(vfs->truncate(vfs->ctx, file, 0), NS_READONLY);
+    CHECK_STATUS(vfs->remove(vfs->ctx, "a"), NS_READONLY);
+    CHECK_STATUS(vfs->open(vfs->ctx, "a", 0, &other), NS_READONLY);
+    CHECK_OK(vfs->read(vfs->ctx, file, 0, &byte, 1));
+    other = open_private(mem, "a");
+    CHECK_OK(vfs->write(vfs->ctx, other, 0, "x", 1));
+    vfs->close(vfs->ctx, other);
+    assert_int_equal(ones_of(mem), PIECES);
+    struct ns__mem *after;
+    CHECK_OK(ns__mem_crash(mem, 4096, NULL, NULL, 1, &after));
+    CHECK_OK(ns__mem_vfs(after)->open(ns__mem_vfs(after)->ctx, "a", 0, &other));
+    ns__mem_vfs(after)->close(ns__mem_vfs(after)->ctx, other);
+    ns__mem_free(after);
+    vfs->close(vfs->ctx, file);
+    ns__mem_free(mem);
+}
+
+static void a_failed_sync_can_be_told_late(void **state)
+{
+    (void)state;
+    for (int by_write = 0; by_write < 2; by_write++) {
+        struct ns__mem *mem = new_world(NS__MEM_DURABILITY);
+        const struct ns_vfs *vfs = ns__mem_vfs(mem);
+        struct ns_vfs_file *file = sync_struck(mem, NS__MEM_SYNC_LATE, NS_OK);
+        unsigned ones = durable_ones_of(mem);
+        assert_in_range(ones, 1, PIECES - 1);
+        assert_int_equal(ones_of(mem), PIECES);
+        if (by_write != 0) {
+            CHECK_STATUS(vfs->write_sync(vfs->ctx, file, 0, "\1", 1), NS_IO);
+        } else {
+            CHECK_STATUS(vfs->sync(vfs->ctx, file), NS_IO);
+            assert_int_equal(durable_ones_of(mem), ones);
+        }
+        CHECK_OK(vfs->sync(vfs->ctx, file));
+        vfs->close(vfs->ctx, file);
+        ns__mem_free(mem);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -487,6 +625,10 @@ int main(void)
         cmocka_unit_test(private_changes_are_not_of_the_world),
         cmocka_unit_test(private_calls_are_counted_and_fail_like_all),
         cmocka_unit_test(a_removed_file_lives_on_in_its_private_handle),
+        cmocka_unit_test(a_failed_sync_can_leave_the_lost_bytes_visible),
+        cmocka_unit_test(a_failed_sync_can_bring_the_old_bytes_back),
+        cmocka_unit_test(a_failed_sync_can_make_the_world_read_only),
+        cmocka_unit_test(a_failed_sync_can_be_told_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
