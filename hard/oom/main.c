@@ -10,11 +10,11 @@
  *   maps     not the allocator but the file system refuses: once, at opens, maps and reservations
  *   mapless  and from then on
  *
- * In "ever" and "mapless" a reader is open all the time, and reads while memory fails. In
- * "once" the calls of scenarios_change.c are made again afterwards, and then must succeed. Where the
- * helper thread is what is tested, it alone is refused. Scenarios that shift the ends of an arena's
- * blocks do so in the first manner only. When all are done, every call of the allocator that the
- * library contains must have been refused at least once (sites.c).
+ * In "ever" and "mapless" a reader is open all the time, and reads while memory fails. In "once"
+ * the calls of scenarios_change.c are made again afterwards, and then must succeed. Where the helper
+ * thread is what is tested, it alone is refused. Scenarios that shift the ends of an arena's blocks
+ * do so in the first manner only. When all are done, every call of the allocator that the library
+ * contains must have been refused at least once (sites.c).
  *
  * The short form is this list, whole, whatever its time. The long form goes on with scenarios drawn
  * by chance (mixtures with other seeds) until the time is up. A case is SCENARIO:VARIANT/MANNER/N;
