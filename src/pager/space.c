@@ -25,6 +25,7 @@
 #define RESERVE_PAGES 96u
 #define SOME_PAGES                                                                                 \
     8u /* a run worth a write of its own: low holes are filled before the file grows */
+#define SOME_RUNS 32u /* so many are compared */
 #define LOADS_PER_TAKE 4u
 
 static bool bit_get(const uint64_t *bits, uint64_t index)
@@ -316,9 +317,9 @@ static uint64_t next_run(const struct ns__range *range, uint64_t from, uint64_t 
     return length;
 }
 
-/* The first run in one range that is `enough`, cut to `pages`; if there is none, the longest. */
+/* The first run of `pages` in one range; if there is none, the longest. */
 static uint64_t best_in_range(struct ns__space *space, uint64_t range_index, uint64_t pages,
-                              uint64_t enough, uint64_t *start_out)
+                              uint64_t *start_out)
 {
     struct ns__range *range = &space->ranges[range_index];
     uint64_t range_pages = ns__range_pages(space->file->page_size);
@@ -326,7 +327,7 @@ static uint64_t best_in_range(struct ns__space *space, uint64_t range_index, uin
     uint64_t end =
         space->file_pages - first < range_pages ? space->file_pages - first : range_pages;
     uint64_t best = 0, from = 0;
-    while (from < end && best < enough) {
+    while (from < end && best < pages) {
         uint64_t start, length = next_run(range, from, end, pages, &start);
         if (length == 0) break;
         if (length > best) {
@@ -335,8 +336,37 @@ static uint64_t best_in_range(struct ns__space *space, uint64_t range_index, uin
         }
         from = start + length;
     }
-    if (best < enough) range->longest_max = best; /* all of it was looked at */
+    if (best < pages) range->longest_max = best; /* all of it was looked at */
     return best;
+}
+
+/* A run that is worth a write of its own, or the longest of the next few, from where the last one
+ * ended: a checkpoint that takes ten thousand short runs must not look at all of them each time. */
+static uint64_t some_in_range(struct ns__space *space, uint64_t range_index, uint64_t pages,
+                              uint64_t *start_out)
+{
+    struct ns__range *range = &space->ranges[range_index];
+    uint64_t range_pages = ns__range_pages(space->file->page_size);
+    uint64_t first = range_index * range_pages;
+    uint64_t end =
+        space->file_pages - first < range_pages ? space->file_pages - first : range_pages;
+    uint64_t enough = pages > SOME_PAGES ? SOME_PAGES : pages;
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t best = 0, best_at = 0, from = range->some_from;
+        for (unsigned runs = 0; runs < SOME_RUNS && best < enough; runs++) {
+            uint64_t start, length = next_run(range, from, end, pages, &start);
+            if (length == 0) break;
+            if (length > best) {
+                best = length;
+                best_at = start;
+            }
+            from = start + length;
+        }
+        range->some_from = best > 0 ? best_at + best : 0; /* 0: again from the beginning */
+        *start_out = first + best_at;
+        if (best > 0) return best;
+    }
+    return 0;
 }
 
 /* A run that crosses ranges: only at the free end of the file. */
@@ -385,8 +415,9 @@ static ns_status search(struct ns__space *space, uint64_t pages, bool is_some_fi
             range = &space->ranges[index];
         }
         if (range->free_pages == 0 || (!is_some_fine && range->longest_max < pages)) continue;
-        uint64_t enough = is_some_fine && pages > SOME_PAGES ? SOME_PAGES : pages;
-        uint64_t start = 0, length = best_in_range(space, index, pages, enough, &start);
+        uint64_t start = 0;
+        uint64_t length = is_some_fine ? some_in_range(space, index, pages, &start)
+                                       : best_in_range(space, index, pages, &start);
         if (length == pages || (is_some_fine && length > 0)) {
             space->hint = index;
             *page_out = start;

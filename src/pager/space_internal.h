@@ -14,6 +14,7 @@ struct ns__range {
     uint64_t *stale;      /* bit set: held by the older meta of the last user only; NULL: none */
     uint64_t free_pages;  /* clear busy bits */
     uint64_t longest_max; /* no free run in this range is longer */
+    uint64_t some_from;   /* where some_in_range goes on */
     bool is_dirty;        /* live differs from the newest meta's map */
 };
 
