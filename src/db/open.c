@@ -290,11 +290,31 @@ static ns_status recover_log(struct ns_db *db, const struct ns__located *located
     return replay(db, meta->log_replay, tail.end);
 }
 
-static ns_status load_maps(struct ns_db *db, const struct ns__located *located)
+static void file_of(const struct ns_db *db, const struct ns__meta *meta, struct ns__file *file_out)
+{
+    *file_out =
+        (struct ns__file){.vfs = db->vfs, .handle = db->handle, .page_size = meta->page_size};
+    memcpy(file_out->uuid, meta->uuid, sizeof file_out->uuid);
+}
+
+/* REC-8: what a failed sync left in the system's cache must neither be read nor written over. Pages
+ * that are mapped stay in the cache, so this comes before the pager. */
+static ns_status locate_on_medium(struct ns_db *db, struct ns__located *located)
+{
+    struct ns__file file;
+    file_of(db, &located->newest, &file);
+    bool in_use;
+    NS_TRY(ns__log_was_left_in_use(&file, located->file_bytes / file.page_size, &in_use));
+    if (!in_use) return NS_OK;
+    db->vfs->drop_cache(db->vfs->ctx, db->handle);
+    return ns__locate(db->vfs, db->handle, &db->alloc, located);
+}
+
+static ns_status load(struct ns_db *db, const struct ns__located *located)
 {
     const struct ns__meta *meta = &located->newest;
-    struct ns__file file = {.vfs = db->vfs, .handle = db->handle, .page_size = meta->page_size};
-    memcpy(file.uuid, meta->uuid, sizeof file.uuid);
+    struct ns__file file;
+    file_of(db, meta, &file);
     if (db->options.page_size != 0 && db->options.page_size != meta->page_size) {
         return ns__error(NS_INVALID, "options.page_size is %u, but the file was created with %u",
                          db->options.page_size, meta->page_size);
@@ -309,29 +329,8 @@ static ns_status load_maps(struct ns_db *db, const struct ns__located *located)
         .extent_bytes = extent_bytes(db),
         .is_padded = (meta->flags & NS__META_FLAG_LOG_PADDED) != 0,
     };
-    return ns__log_load(&db->pager->file, &db->pager->space, &db->alloc, &log_options, pages,
-                        &db->log);
-}
-
-/* REC-8: what a failed sync left in the system's cache must neither be read nor written over. Pages
- * that are mapped stay in the cache, so the pager goes first. */
-static ns_status load_from_medium(struct ns_db *db, struct ns__located *located)
-{
-    ns__log_free(db->log);
-    db->log = NULL;
-    ns__pager_free(db->pager);
-    db->pager = NULL;
-    db->vfs->drop_cache(db->vfs->ctx, db->handle);
-    NS_TRY(ns__locate(db->vfs, db->handle, &db->alloc, located));
-    return located->is_new ? NS_OK : load_maps(db, located);
-}
-
-static ns_status load(struct ns_db *db, struct ns__located *located)
-{
-    NS_TRY(load_maps(db, located));
-    if (ns__log_is_in_use(db->log)) NS_TRY(load_from_medium(db, located));
-    if (located->is_new) return NS_OK;
-    const struct ns__meta *meta = &located->newest;
+    NS_TRY(ns__log_load(&db->pager->file, &db->pager->space, &db->alloc, &log_options, pages,
+                        &db->log));
     if (db->fields->floor_log < ns__log_start(db->log)) { /* the newer meta that said so is lost */
         db->fields->floor_txn = meta->txn_id;
         memcpy(db->fields->floor_chain, meta->chain, sizeof meta->chain);
@@ -357,8 +356,9 @@ static ns_status create_where_none_is(struct ns_db *db, const struct ns__located
 static ns_status recover(struct ns_db *db, struct ns__located *located)
 {
     uint64_t began = db->vfs->monotonic_ns(db->vfs->ctx);
-    NS_TRY(load(db, located));
+    NS_TRY(locate_on_medium(db, located));
     if (located->is_new) return create_where_none_is(db, located); /* it was in the cache alone */
+    NS_TRY(load(db, located));
     if (located->newest.sequence <= 2)
         NS_TRY(sync_name(db)); /* its creation may not have got so far */
     if (!located->has_older && (db->options.flags & NS_RDONLY) == 0) {

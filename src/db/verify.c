@@ -119,15 +119,17 @@ static ns_status check_trees(struct verify *verify, const struct ns__tree *main,
 
 static ns_status compare_bits(struct verify *verify, uint64_t range, const uint8_t *bits)
 {
-    uint64_t pages = ns__range_pages(verify->db->pager->file.page_size);
-    for (uint64_t i = 0; i < pages; i++) {
-        uint64_t page = range * pages + i;
-        bool in_map = (bits[i / 8] >> (i % 8) & 1) != 0;
-        bool is_reached =
-            page < verify->page_count && (verify->reached[page >> 6] >> (page & 63) & 1) != 0;
-        if (in_map == is_reached) continue;
-        return ns__corrupt(page, in_map ? "is in use in the space map, but nothing reaches it"
-                                        : "is reached, but the space map says that it is free");
+    uint64_t pages = ns__range_pages(verify->db->pager->file.page_size); /* a multiple of 64 */
+    for (uint64_t i = 0; i < pages; i += 64) {
+        uint64_t first = range * pages + i;
+        uint64_t in_map = ns__load64(bits + i / 8);
+        uint64_t reached = first < verify->page_count ? verify->reached[first >> 6] : 0;
+        uint64_t differ = in_map ^ reached;
+        if (differ == 0) continue;
+        unsigned bit = (unsigned)__builtin_ctzll(differ);
+        return ns__corrupt(first + bit, (in_map >> bit & 1) != 0
+                                            ? "is in use in the space map, but nothing reaches it"
+                                            : "is reached, but the space map says that it is free");
     }
     return NS_OK;
 }

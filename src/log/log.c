@@ -196,11 +196,6 @@ uint64_t ns__log_end(const struct ns__log *log)
     return ns__atomic_load(&log->end);
 }
 
-bool ns__log_is_in_use(const struct ns__log *log)
-{
-    return ns__atomic_load(&log->is_in_use) != 0;
-}
-
 uint64_t ns__log_start(struct ns__log *log)
 {
     (void)pthread_mutex_lock(&log->list_lock);

@@ -388,6 +388,23 @@ static ns_status choose_map(struct ns__log *log, struct found_map found[2], uint
     return check_list(log, map, NS__LOG_FIRST_MAP_PAGE + chosen, page_limit);
 }
 
+ns_status ns__log_was_left_in_use(struct ns__file *file, uint64_t page_limit, bool *in_use_out)
+{
+    struct ns__log log = {.file = file};
+    uint64_t sequence = 0;
+    *in_use_out = true;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct found_map found;
+        read_map(&log, NS__LOG_FIRST_MAP_PAGE + i, page_limit, &found);
+        if (found.status == NS_CORRUPT) continue;
+        if (found.status != NS_OK) return found.status;
+        if (found.map.sequence < sequence) continue;
+        sequence = found.map.sequence;
+        *in_use_out = (found.map.flags & NS__LOGMAP_FLAG_IN_USE) != 0;
+    }
+    return NS_OK;
+}
+
 ns_status ns__log_map_load(struct ns__log *log, uint64_t page_limit)
 {
     struct found_map *found = ns__alloc_zeroed(log->alloc, 2 * sizeof *found);

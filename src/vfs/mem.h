@@ -60,12 +60,14 @@ void ns__mem_fail(struct ns__mem *mem, uint64_t nth, uint64_t kinds, ns_status s
                   bool for_ever);
 
 /* How a sync or write_sync that ns__mem_fail strikes goes wrong (NS__MEM_DURABILITY). Each time a
- * seeded subset of what was pending becomes durable and the rest is forgotten; a retry succeeds. */
+ * seeded subset of what was pending becomes durable (of NOTHING nothing does) and the rest is
+ * forgotten; a retry succeeds. */
 enum ns__mem_sync_failure {
     NS__MEM_SYNC_NEW, /* what was lost stays visible; the mode of a new world */
     NS__MEM_SYNC_OLD, /* what was lost reads as it did when it was last durable, in maps too */
     NS__MEM_SYNC_READ_ONLY, /* as NEW; after it the world answers NS_READONLY to every change and
                                sync, until it is crashed into a new one */
+    NS__MEM_SYNC_NOTHING,   /* as NEW, and all of it was lost */
     NS__MEM_SYNC_LATE       /* as NEW, but this call says NS_OK; the next sync or write_sync, of any
                                file, does its work and says the status */
 };

@@ -305,6 +305,13 @@ ns_status ns__mem_settle_range(struct ns__mem *mem, struct ns__mem_inode *inode,
     return NS_OK;
 }
 
+/* Did the failed sync lose this piece? */
+static bool is_lost(struct ns__mem *mem)
+{
+    bool by_chance = (ns__prng_next(&mem->chance) & 1) != 0;
+    return by_chance || mem->sync_failure == NS__MEM_SYNC_NOTHING;
+}
+
 void ns__mem_settle_range_half(struct ns__mem *mem, struct ns__mem_inode *inode, uint64_t offset,
                                const uint8_t *data, size_t size)
 {
@@ -314,7 +321,7 @@ void ns__mem_settle_range_half(struct ns__mem *mem, struct ns__mem_inode *inode,
     while (size > 0) {
         size_t piece = NS__MEM_SECTOR - (size_t)(offset % NS__MEM_SECTOR);
         if (piece > size) piece = size;
-        if ((ns__prng_next(&mem->chance) & 1) != 0) {
+        if (!is_lost(mem)) {
             durable_write(inode, offset, data, piece);
         } else if (mem->sync_failure == NS__MEM_SYNC_OLD) {
             memcpy(inode->base + offset, inode->durable_base + offset, piece);
@@ -333,7 +340,7 @@ static void settle_write(struct ns__mem *mem, const struct ns__mem_op *op, bool 
         uint64_t offset = op->offset + done;
         size_t piece = SETTLE_ATOM_BYTES - (size_t)(offset % SETTLE_ATOM_BYTES);
         if (piece > op->size - done) piece = op->size - done;
-        bool lost = half && (ns__prng_next(&mem->chance) & 1) != 0;
+        bool lost = half && is_lost(mem);
         if (!lost) durable_write(op->inode, offset, op->data + done, piece);
         done += piece;
     }
@@ -341,7 +348,7 @@ static void settle_write(struct ns__mem *mem, const struct ns__mem_op *op, bool 
 
 static void settle_growth(struct ns__mem *mem, const struct ns__mem_op *op, bool half)
 {
-    bool lost = half && (ns__prng_next(&mem->chance) & 1) != 0;
+    bool lost = half && is_lost(mem);
     if (!lost && op->offset > op->inode->durable_size) op->inode->durable_size = op->offset;
 }
 
