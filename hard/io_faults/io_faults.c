@@ -56,8 +56,8 @@ static const char *const scripts[] = {
 enum spread { SPREAD_ONCE, SPREAD_EVER, SPREAD_KIND, SPREAD_COUNT };
 static const char *const spread_names[SPREAD_COUNT] = {"once", "ever", "kind"};
 
-#define MODES 4u
-static const char *const mode_names[MODES] = {"new", "old", "read-only", "late"};
+#define MODES 5u
+static const char *const mode_names[MODES] = {"new", "old", "read-only", "nothing", "late"};
 
 static const struct rack_settings *settings;
 static struct ns__mem *aged_world;
@@ -221,6 +221,7 @@ static void run_sync(const struct script *script, uint64_t nth, unsigned mode, u
     if (mode == NS__MEM_SYNC_READ_ONLY) run.allowed |= UINT64_C(1) << NS_READONLY;
     run.is_old_seen = mode == NS__MEM_SYNC_OLD;
     run.may_rot = mode == NS__MEM_SYNC_LATE;
+    run.is_cut_again = mode == NS__MEM_SYNC_NOTHING;
     run.shim->lost = nth;
     run.shim->hides_failures = settings->is_canary;
     ns__mem_set_sync_failure(mem, (enum ns__mem_sync_failure)mode);
@@ -236,7 +237,7 @@ static void fail_sync(const struct script *script, uint64_t nth)
 {
     uint64_t seeds = settings->is_long ? 12 : 3;
     for (unsigned mode = 0; mode < MODES; mode++) {
-        for (uint64_t seed = 1; seed <= seeds; seed++)
+        for (uint64_t seed = 1; seed <= (mode == NS__MEM_SYNC_NOTHING ? 1 : seeds); seed++)
             run_sync(script, nth, mode, seed);
     }
 }

@@ -351,23 +351,89 @@ static void look_read_only(const struct run *run, struct ns__mem *mem, struct ra
     check_leak("a read-only open");
 }
 
+/* The power fails in the middle of each change after the restart, torn: while the medium holds
+ * nothing of what the failed sync was to make durable, and the cache shows all of it, a rewrite
+ * that is torn can leave neither the old nor the new. */
+#define CUTS_MAX 64u
+
+struct cuts {
+    struct ns__mem *mem;
+    uint64_t chance;
+    size_t count, while_opening;
+    struct ns__mem *images[CUTS_MAX];
+};
+
+static void collect_cut(void *ctx)
+{
+    struct cuts *cuts = ctx;
+    if (cuts->count == CUTS_MAX) return;
+    uint64_t chance = cuts->chance + cuts->count;
+    ns_status status =
+        ns__mem_crash(cuts->mem, 1, keep_all, NULL, chance, &cuts->images[cuts->count]);
+    if (status != NS_OK) rack_fail("the simulator: %s", ns_status_name(status));
+    cuts->count++;
+    rack_add(FIGURE_CUTS, 1);
+}
+
+/* A cut while one more transaction was made after the restart (go_on): it is there or not. */
+static void look_after(const struct run *run, const ns_options *with, uint64_t found)
+{
+    ns_db *db;
+    ns_txn *txn;
+    ns_slice value;
+    ns_status status = ns_db_open(run->path, with, &db);
+    rack_add(FIGURE_REOPENED, 1);
+    if (status != NS_OK) rack_fail("after a second cut recovery gave %s", ns_status_name(status));
+    if (ns_txn_begin(db, NS_READ, &txn) != NS_OK) rack_fail("begin of a reader failed");
+    bool is_there = ns_txn_id(txn) == found + 1;
+    status = ns_txn_get(txn, NS_MAIN, ns_str("after"), &value);
+    ns_txn_abort(txn);
+    if (is_there && status != NS_OK) rack_fail("after a second cut: %s", ns_status_name(status));
+    if (!is_there) (void)run_look(run, db, found, found);
+    close_clean(run, db);
+}
+
+static void judge_cuts(const struct run *run, struct cuts *cuts, struct range opening,
+                       uint64_t found)
+{
+    for (size_t i = 0; i < cuts->count; i++) {
+        ns_options with = options_for(run, cuts->images[i]);
+        ns_db *db;
+        if (i >= cuts->while_opening) {
+            look_after(run, &with, found);
+        } else if (open_clean(run, &with, opening, &db) != ROTTEN) {
+            close_clean(run, db);
+        }
+        ns__mem_free(cuts->images[i]);
+    }
+}
+
 static void restart(struct run *run, struct ns__mem *mem, const struct recovery *recovery,
                     uint64_t chance)
 {
     struct range range = {run->is_old_seen ? run->durable : run->visible, run->started};
+    struct range opening = after_a_cut(run);
     ns_db *db;
     if (chance % 4 == 0) look_read_only(run, mem, range);
     if (chance / 4 % 3 == 0 && recovery->calls > 0) {
         uint64_t nth = 1 + chance / 16 % recovery->calls;
-        range = meet_second(run, mem, choose_second(recovery, nth, chance / 8), range);
+        struct range met = meet_second(run, mem, choose_second(recovery, nth, chance / 8), range);
+        if (met.low != range.low || met.high != range.high) opening = met;
+        range = met;
     }
+    static struct cuts cuts;
+    cuts = (struct cuts){.mem = mem, .chance = chance};
     ns_options with = options_for(run, mem);
+    if (run->is_cut_again) ns__mem_watch(mem, collect_cut, &cuts);
     uint64_t found = open_clean(run, &with, range, &db);
+    cuts.while_opening = cuts.count;
     if (found == ROTTEN) return;
     struct range settled = {found, found};
     /* The checker is in use: the medium after the cut is opened when it is free again. */
     struct ns__mem *image = cut_power(mem, SURVIVE_NONE, chance);
     go_on(run, &with, db, found);
+    ns__mem_watch(mem, NULL, NULL);
+    judge_cuts(run, &cuts, opening, found);
     with = options_for(run, image);
     if (open_clean(run, &with, settled, &db) != ROTTEN) close_clean(run, db);
     ns__mem_free(image);

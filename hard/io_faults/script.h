@@ -60,11 +60,12 @@ struct run {
     ns_options with;
     ns_db *db; /* NULL: closed, or the last open failed */
     ns_txn *reader;
-    uint64_t allowed; /* mask of the statuses that the fault explains; 0: nothing may fail */
-    bool is_poisoned; /* the open handle said so */
-    bool is_closed;   /* the last close said NS_OK */
-    bool may_rot;     /* the disk lied: NS_CORRUPT is an answer */
-    bool is_old_seen; /* a restart may find what was durable only */
+    uint64_t allowed;  /* mask of the statuses that the fault explains; 0: nothing may fail */
+    bool is_poisoned;  /* the open handle said so */
+    bool is_closed;    /* the last close said NS_OK */
+    bool may_rot;      /* the disk lied: NS_CORRUPT is an answer */
+    bool is_old_seen;  /* a restart may find what was durable only */
+    bool is_cut_again; /* the power fails at every call of what follows the restart */
     uint64_t failures;
     uint64_t seen; /* mask of the statuses that were answered */
     unsigned serial;

@@ -11,14 +11,14 @@
  *   mapless  and from then on
  *
  * In "ever" and "mapless" a reader is open all the time, and reads while memory fails. In "once"
- * the calls of scenarios_change.c are made again afterwards, and then must succeed. Where the helper
- * thread is what is tested, it alone is refused. Scenarios that shift the ends of an arena's blocks
- * do so in the first manner only. When all are done, every call of the allocator that the library
- * contains must have been refused at least once (sites.c).
+ * the calls of scenarios_change.c are made again afterwards, and then must succeed. Where the
+ * helper thread is what is tested, it alone is refused. Scenarios that shift the ends of an arena's
+ * blocks do so in the first manner only. When all are done, every call of the allocator that the
+ * library contains must have been refused at least once (sites.c).
  *
  * The short form is this list, whole, whatever its time. The long form goes on with scenarios drawn
  * by chance (mixtures with other seeds) until the time is up. A case is SCENARIO:VARIANT/MANNER/N;
- * SCENARIO alone runs all its cases.
+ * SCENARIO alone runs all its cases, "sites" runs the list.
  *
  *   hard_oom --sites    runs the short form and lists every site
  *
@@ -278,8 +278,9 @@ static void work(unsigned worker, unsigned workers, void *ctx)
     }
     rack_case("records");
     (void)oom_record_count(&oom_records);
-    if (settings->only != NULL) {
+    if (settings->only != NULL && strcmp(settings->only, "sites") != 0) {
         run_only(settings->only);
+        oom_bases_free();
         return;
     }
     work_list();

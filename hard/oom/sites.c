@@ -32,7 +32,7 @@ static const struct excuse {
     const char *file, *function, *why;
 } excuses[] = {
     {"vfs/mem_crash.c", NULL, "power cuts and copies of simulated worlds, for tests only"},
-    {"vfs/mem.c", "ns__mem_world_like", "the same"},
+    {"vfs/mem.c", "ns__mem_world_like", "copies of simulated worlds, for tests only"},
 };
 
 struct site {
