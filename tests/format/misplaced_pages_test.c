@@ -236,7 +236,7 @@ static void every_older_version_of_a_page_is_noticed(void **state)
         }
     }
     say(&census, "older");
-    assert_true(census.tries[TYPE_LEAF] > 50 && census.tries[TYPE_BITMAP] > 2);
+    assert_true(census.tries[TYPE_LEAF] > 30 && census.tries[TYPE_BITMAP] > 2);
     CHECK_OK(verify(&place));
     free_place(&place);
 }
