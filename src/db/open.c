@@ -304,7 +304,7 @@ static ns_status locate_on_medium(struct ns_db *db, struct ns__located *located)
     struct ns__file file;
     file_of(db, &located->newest, &file);
     bool in_use;
-    NS_TRY(ns__log_was_left_in_use(&file, located->file_bytes / file.page_size, &in_use));
+    NS_TRY(ns__log_was_left_in_use(&file, &in_use));
     if (!in_use) return NS_OK;
     db->vfs->drop_cache(db->vfs->ctx, db->handle);
     return ns__locate(db->vfs, db->handle, &db->alloc, located);

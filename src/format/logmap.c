@@ -179,6 +179,12 @@ static ns_status check_map(const uint8_t bytes[NS__BLOCK_BYTES], const struct ns
     return NS_OK;
 }
 
+bool ns__logmap_head_says_closed(const uint8_t head[NS__LOGMAP_HEAD_BYTES])
+{
+    return memcmp(head + LOGMAP_MAGIC, MAGIC, sizeof MAGIC - 1) == 0 &&
+           ns__load32(head + LOGMAP_FLAGS) == 0;
+}
+
 ns_status ns__logmap_decode(const uint8_t bytes[NS__BLOCK_BYTES], uint32_t page,
                             const uint8_t uuid[NS__UUID_BYTES], uint32_t page_size,
                             uint64_t page_limit, struct ns__logmap *map_out)

@@ -29,6 +29,10 @@ struct ns__logmap {
     struct ns__extent extents[NS__LOGMAP_EXTENTS];
 };
 
+/* The first bytes of a log map alone, unchecked: is it one, and not in use? */
+#define NS__LOGMAP_HEAD_BYTES 64u
+bool ns__logmap_head_says_closed(const uint8_t head[NS__LOGMAP_HEAD_BYTES]);
+
 /* Writes 4096 bytes for page 2 + sequence % 2. */
 void ns__logmap_encode(const struct ns__logmap *map, uint8_t out[NS__BLOCK_BYTES]);
 

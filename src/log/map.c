@@ -388,19 +388,14 @@ static ns_status choose_map(struct ns__log *log, struct found_map found[2], uint
     return check_list(log, map, NS__LOG_FIRST_MAP_PAGE + chosen, page_limit);
 }
 
-ns_status ns__log_was_left_in_use(struct ns__file *file, uint64_t page_limit, bool *in_use_out)
+ns_status ns__log_was_left_in_use(struct ns__file *file, bool *in_use_out)
 {
-    struct ns__log log = {.file = file};
-    uint64_t sequence = 0;
-    *in_use_out = true;
+    *in_use_out = false;
     for (uint32_t i = 0; i < 2; i++) {
-        struct found_map found;
-        read_map(&log, NS__LOG_FIRST_MAP_PAGE + i, page_limit, &found);
-        if (found.status == NS_CORRUPT) continue;
-        if (found.status != NS_OK) return found.status;
-        if (found.map.sequence < sequence) continue;
-        sequence = found.map.sequence;
-        *in_use_out = (found.map.flags & NS__LOGMAP_FLAG_IN_USE) != 0;
+        uint8_t head[NS__LOGMAP_HEAD_BYTES];
+        uint64_t page = NS__LOG_FIRST_MAP_PAGE + i;
+        NS_TRY(ns__file_read(file, page * file->page_size, head, sizeof head));
+        if (!ns__logmap_head_says_closed(head)) *in_use_out = true;
     }
     return NS_OK;
 }

@@ -353,6 +353,50 @@ static void after_a_clean_close_nothing_is_replayed(void **state)
     ns__mem_free(mem);
 }
 
+/* ---- the system's cache (REC-8) ---- */
+
+static unsigned maps, drops;
+
+static void dropping(void *ctx, struct ns_vfs_file *file)
+{
+    (void)ctx;
+    (void)file;
+    assert_int_equal(maps, 0); /* what is mapped stays in the cache */
+    drops++;
+}
+
+static ns_status (*true_map)(void *, struct ns_vfs_file *, size_t, struct ns_vfs_map *);
+
+static ns_status mapping(void *ctx, struct ns_vfs_file *file, size_t reserve,
+                         struct ns_vfs_map *map_out)
+{
+    maps++;
+    return true_map(ctx, file, reserve, map_out);
+}
+
+static void a_file_left_in_use_is_read_anew_from_the_medium(void **state)
+{
+    (void)state;
+    struct ns__mem *mem = killed(9, 30000);
+    ns_options options = options_for(mem);
+    struct ns_vfs vfs = *ns__mem_vfs(mem);
+    true_map = vfs.map;
+    vfs.drop_cache = dropping;
+    vfs.map = mapping;
+    options.vfs = &vfs;
+    ns_db *db;
+    maps = drops = 0;
+    CHECK_OK(ns_db_open(PATH, &options, &db));
+    assert_int_equal(drops, 1);
+    assert_int_equal(check_content(db), 9);
+    CHECK_OK(ns_db_close(db));
+    maps = drops = 0;
+    CHECK_OK(ns_db_open(PATH, &options, &db)); /* closed: nothing to distrust */
+    assert_int_equal(drops, 0);
+    CHECK_OK(ns_db_close(db));
+    ns__mem_free(mem);
+}
+
 /* ---- closing ---- */
 
 static void a_close_that_fails_loses_nothing(void **state)
@@ -491,6 +535,7 @@ int main(void)
         cmocka_unit_test(a_power_cut_during_recovery_is_an_ordinary_one),
         cmocka_unit_test(a_long_tail_is_applied_with_checkpoints_on_the_way),
         cmocka_unit_test(after_a_clean_close_nothing_is_replayed),
+        cmocka_unit_test(a_file_left_in_use_is_read_anew_from_the_medium),
         cmocka_unit_test(a_close_that_fails_loses_nothing),
         cmocka_unit_test(either_meta_recovers_everything),
         cmocka_unit_test(either_log_map_is_enough),

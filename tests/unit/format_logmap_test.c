@@ -37,6 +37,21 @@ static void a_log_map_decodes_to_what_was_encoded(void **state)
     }
 }
 
+static void the_head_of_a_log_map_says_whether_it_is_in_use(void **state)
+{
+    (void)state;
+    struct ns__logmap map = sample_logmap(4096);
+    uint8_t bytes[NS__BLOCK_BYTES];
+    map.flags = 0;
+    ns__logmap_encode(&map, bytes);
+    assert_true(ns__logmap_head_says_closed(bytes));
+    bytes[0] ^= 1;
+    assert_false(ns__logmap_head_says_closed(bytes));
+    map.flags = NS__LOGMAP_FLAG_IN_USE;
+    ns__logmap_encode(&map, bytes);
+    assert_false(ns__logmap_head_says_closed(bytes));
+}
+
 static void a_log_map_holds_no_extents_or_up_to_124(void **state)
 {
     (void)state;
@@ -363,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_map_decodes_to_what_was_encoded),
+        cmocka_unit_test(the_head_of_a_log_map_says_whether_it_is_in_use),
         cmocka_unit_test(a_log_map_holds_no_extents_or_up_to_124),
         cmocka_unit_test(every_single_bit_flip_of_a_log_map_is_noticed),
         cmocka_unit_test(every_cut_of_a_log_map_is_noticed),
