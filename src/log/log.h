@@ -33,7 +33,7 @@ ns_status ns__log_create(struct ns__file *file, struct ns__space *space, struct 
 ns_status ns__log_load(struct ns__file *file, struct ns__space *space, struct ns__alloc *alloc,
                        const struct ns__log_options *options, uint64_t page_limit,
                        struct ns__log **log_out);
-/* Was the file not closed? Yes unless both log maps say so; their checksums are not asked. NS_IO. */
+/* Was the file not closed? Yes unless both log maps say so; checksums are not asked. NS_IO. */
 ns_status ns__log_was_left_in_use(struct ns__file *file, bool *in_use_out);
 
 void ns__log_free(struct ns__log *log); /* writes nothing; NULL is fine */
