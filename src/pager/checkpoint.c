@@ -80,6 +80,7 @@ static void undo(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
 static ns_status take_pages(struct ns__pager *pager, struct ns__checkpoint *checkpoint)
 {
     uint64_t left = pager->dirty;
+    ns__space_begin_taking(&pager->space);
     while (left > 0) {
         uint64_t page, pages;
         NS_TRY(ns__numbers_reserve(pager->alloc, &checkpoint->runs, 2));

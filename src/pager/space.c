@@ -340,8 +340,9 @@ static uint64_t best_in_range(struct ns__space *space, uint64_t range_index, uin
     return best;
 }
 
-/* A run that is worth a write of its own, or the longest of the next few, from where the last one
- * ended: a checkpoint that takes ten thousand short runs must not look at all of them each time. */
+/* A run that is worth a write of its own, or the longest of the next few, from where this checkpoint
+ * found the last one: when it takes ten thousand short runs it must not look at all of them each
+ * time. Every checkpoint begins with the lowest ones, so that long runs stay further up. */
 static uint64_t some_in_range(struct ns__space *space, uint64_t range_index, uint64_t pages,
                               uint64_t *start_out)
 {
@@ -485,6 +486,14 @@ ns_status ns__space_take(struct ns__space *space, uint64_t pages, bool use_reser
     ns_status status = take_locked(space, pages, kept(space, use_reserve), page_out);
     pthread_mutex_unlock(&space->lock);
     return status;
+}
+
+void ns__space_begin_taking(struct ns__space *space)
+{
+    pthread_mutex_lock(&space->lock);
+    for (uint64_t i = 0; i < space->range_count; i++)
+        space->ranges[i].some_from = 0;
+    pthread_mutex_unlock(&space->lock);
 }
 
 ns_status ns__space_take_promised(struct ns__space *space, uint64_t pages, uint64_t *page_out,

@@ -14,7 +14,7 @@ struct ns__range {
     uint64_t *stale;      /* bit set: held by the older meta of the last user only; NULL: none */
     uint64_t free_pages;  /* clear busy bits */
     uint64_t longest_max; /* no free run in this range is longer */
-    uint64_t some_from;   /* where some_in_range goes on */
+    uint64_t some_from;   /* where this checkpoint goes on */
     bool is_dirty;        /* live differs from the newest meta's map */
 };
 
@@ -55,6 +55,9 @@ ns_status ns__space_create(struct ns__space *space);
 /* An existing file of file_pages pages; older may be NULL. */
 ns_status ns__space_open(struct ns__space *space, uint64_t file_pages,
                          const struct ns__meta *newest, const struct ns__meta *older);
+
+/* A checkpoint is about to take its pages: the lowest free ones first. */
+void ns__space_begin_taking(struct ns__space *space);
 
 /* For a checkpoint: takes between 1 and `pages` of the pages that were promised, as long a run as
  * is at hand. */

@@ -397,6 +397,51 @@ static void a_file_left_in_use_is_read_anew_from_the_medium(void **state)
     ns__mem_free(mem);
 }
 
+static struct ns__mem *lossy;
+
+/* The metas were in the cache alone. */
+static void losing(void *ctx, struct ns_vfs_file *file)
+{
+    ns_slice content;
+    (void)ctx;
+    (void)file;
+    CHECK_OK(ns__mem_file_get(lossy, PATH, &content));
+    uint8_t *copy = malloc(content.size);
+    assert_non_null(copy);
+    memcpy(copy, content.data, content.size);
+    memset(copy, 0, 2 * 4096);
+    CHECK_OK(ns__mem_file_set(lossy, PATH, ns_bytes(copy, content.size)));
+    free(copy);
+    drops++;
+}
+
+static void a_database_that_was_in_the_cache_alone_is_created_again(void **state)
+{
+    static const uint32_t flags[] = {NS_RDONLY, NS_MUST_EXIST, 0};
+    (void)state;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        lossy = killed(0, 30000);
+        ns_options options = options_for(lossy);
+        struct ns_vfs vfs = *ns__mem_vfs(lossy);
+        ns_db *db;
+        vfs.drop_cache = losing;
+        options.vfs = &vfs;
+        options.flags |= flags[i];
+        drops = 0;
+        ns_status status = ns_db_open(PATH, &options, &db);
+        assert_int_equal(drops, 1);
+        if (flags[i] != 0) {
+            CHECK_STATUS(status, NS_NOTADB);
+        } else {
+            CHECK_OK(status);
+            CHECK_OK(commit(db, 1));
+            CHECK_OK(ns_db_close(db));
+        }
+        if (flags[i] == 0) check_file(lossy, 1, 1);
+        ns__mem_free(lossy);
+    }
+}
+
 /* ---- closing ---- */
 
 static void a_close_that_fails_loses_nothing(void **state)
@@ -536,6 +581,7 @@ int main(void)
         cmocka_unit_test(a_long_tail_is_applied_with_checkpoints_on_the_way),
         cmocka_unit_test(after_a_clean_close_nothing_is_replayed),
         cmocka_unit_test(a_file_left_in_use_is_read_anew_from_the_medium),
+        cmocka_unit_test(a_database_that_was_in_the_cache_alone_is_created_again),
         cmocka_unit_test(a_close_that_fails_loses_nothing),
         cmocka_unit_test(either_meta_recovers_everything),
         cmocka_unit_test(either_log_map_is_enough),
