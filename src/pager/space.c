@@ -340,9 +340,10 @@ static uint64_t best_in_range(struct ns__space *space, uint64_t range_index, uin
     return best;
 }
 
-/* A run that is worth a write of its own, or the longest of the next few, from where this checkpoint
- * found the last one: when it takes ten thousand short runs it must not look at all of them each
- * time. Every checkpoint begins with the lowest ones, so that long runs stay further up. */
+/* A run that is worth a write of its own, or the longest of the next few, from where this
+ * checkpoint found the last one: when it takes ten thousand short runs it must not look at all of
+ * them each time. Every checkpoint begins with the lowest ones, so that long runs stay further up.
+ */
 static uint64_t some_in_range(struct ns__space *space, uint64_t range_index, uint64_t pages,
                               uint64_t *start_out)
 {
