@@ -75,9 +75,10 @@ def revision(source=ROOT):
 # ---- running ----
 
 def list_names(binary, regex="", quick=False):
+    """The names that the regular expression finds, in the order in which they run."""
     command = [binary / "bench_suites", "--benchmark_list_tests=true"]
-    command += ["--benchmark_filter=" + (regex or ".")] + (["--quick"] if quick else [])
-    return [clean(line) for line in output_of(*command).splitlines() if line]
+    names = [clean(line) for line in output_of(*command, *(["--quick"] if quick else [])).split()]
+    return [name for name in names if re.search(regex, name)]
 
 
 def clean(name):
@@ -87,9 +88,11 @@ def clean(name):
 
 def run_round(binary, regex, quick, on_line=lambda name: None):
     """One process, every chosen benchmark once. Returns name -> (ns an item, counters)."""
+    names = "|".join(re.escape(name) for name in list_names(binary, regex, quick))
+    chosen = f"^({names})(/iterations:[0-9]+)?/real"
     with tempfile.TemporaryDirectory() as scratch:
         out = os.path.join(scratch, "out.json")
-        command = [binary / "bench_suites", "--benchmark_filter=" + (regex or "."),
+        command = [binary / "bench_suites", "--benchmark_filter=" + chosen,
                    "--benchmark_out=" + out, "--benchmark_out_format=json",
                    f"--benchmark_min_time={0.05 if quick else 0.4}"]
         command += ["--quick"] if quick else []
