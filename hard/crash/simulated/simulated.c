@@ -49,7 +49,7 @@
 #include "known.h"
 #include "scripts.h"
 
-#define SHORT_SECONDS 120
+#define SHORT_SECONDS 135
 #define BROAD_LENGTH 2u /* of the exhaustive part of the short form */
 
 /* images: distinct ones, judged; images_DEVICE: of these, by the first device that gave it;
