@@ -83,7 +83,6 @@ ns_status ns__log_append(struct ns__log *log, const struct ns__hash_piece *piece
 void ns__log_set_durable(struct ns__log *log, uint64_t end);
 uint64_t ns__log_durable(const struct ns__log *log); /* any thread */
 uint64_t ns__log_end(const struct ns__log *log);     /* any thread; what was appended */
-bool ns__log_is_in_use(const struct ns__log *log);   /* not closed cleanly, or open */
 uint64_t ns__log_start(struct ns__log *log);         /* log offset of the first extent */
 uint64_t ns__log_pages(struct ns__log *log);         /* extents and continuation pages */
 uint64_t ns__log_room(struct ns__log *log);          /* bytes prepared beyond the end */

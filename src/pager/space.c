@@ -317,15 +317,22 @@ static uint64_t next_run(const struct ns__range *range, uint64_t from, uint64_t 
     return length;
 }
 
+/* How many pages of the range are part of the file, and which is its first. */
+static uint64_t pages_of_range(const struct ns__space *space, uint64_t range_index,
+                               uint64_t *first_out)
+{
+    uint64_t range_pages = ns__range_pages(space->file->page_size);
+    *first_out = range_index * range_pages;
+    uint64_t left = space->file_pages - *first_out;
+    return left < range_pages ? left : range_pages;
+}
+
 /* The first run of `pages` in one range; if there is none, the longest. */
 static uint64_t best_in_range(struct ns__space *space, uint64_t range_index, uint64_t pages,
                               uint64_t *start_out)
 {
     struct ns__range *range = &space->ranges[range_index];
-    uint64_t range_pages = ns__range_pages(space->file->page_size);
-    uint64_t first = range_index * range_pages;
-    uint64_t end =
-        space->file_pages - first < range_pages ? space->file_pages - first : range_pages;
+    uint64_t first, end = pages_of_range(space, range_index, &first);
     uint64_t best = 0, from = 0;
     while (from < end && best < pages) {
         uint64_t start, length = next_run(range, from, end, pages, &start);
@@ -348,10 +355,7 @@ static uint64_t some_in_range(struct ns__space *space, uint64_t range_index, uin
                               uint64_t *start_out)
 {
     struct ns__range *range = &space->ranges[range_index];
-    uint64_t range_pages = ns__range_pages(space->file->page_size);
-    uint64_t first = range_index * range_pages;
-    uint64_t end =
-        space->file_pages - first < range_pages ? space->file_pages - first : range_pages;
+    uint64_t first, end = pages_of_range(space, range_index, &first);
     uint64_t enough = pages > SOME_PAGES ? SOME_PAGES : pages;
     for (unsigned round = 0; round < 2; round++) {
         uint64_t best = 0, best_at = 0, from = range->some_from;
